@@ -1,0 +1,48 @@
+"""`python -m gateway`: settings in, service out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+from aiohttp import web
+
+from gateway import app
+from gateway.config import Config
+from mesh import config, metrics
+from mesh.keys import KeyFileError
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Config) -> None:
+    """Serve until SIGTERM or SIGINT, then hang up on every client and end."""
+    try:
+        built = app.build(settings)
+    except KeyFileError as error:
+        sys.exit(f"GATEWAY_KEYS_FILE: {error}")
+    runner = web.AppRunner(built, access_log=None, shutdown_timeout=settings.drain_s)
+    stop_metrics = metrics.serve(settings.host, settings.metrics_port)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port)
+        await site.start()
+        log.info("listening", extra={"host": settings.host, "port": settings.port})
+        await _asked_to_stop()
+    finally:
+        await runner.cleanup()
+        stop_metrics()
+        log.info("stopped")
+
+
+async def _asked_to_stop() -> None:
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    await asked.wait()
+
+
+if __name__ == "__main__":
+    config.main(Config, "gateway", serve)

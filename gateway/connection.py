@@ -1,0 +1,197 @@
+"""One client's WebSocket: feeds the session, and does what the session says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from typing import assert_never
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from gateway import metrics, reply
+from gateway.ears import Ears
+from gateway.outbox import Outbox, SlowClient
+from gateway.realtime import client_events as ce
+from gateway.realtime import effects as do
+from gateway.realtime import signals as sig
+from gateway.realtime.codec import BINARY, decode, encode
+from gateway.realtime.refusals import Refusal
+from gateway.realtime.server_events import Error
+from gateway.realtime.session import Session
+from gateway.realtime.settings import RATE_HZ
+from gateway.recorder import Facts
+from gateway.reply import Stage
+from gateway.stopwatch import Stopwatch
+from mesh.errors import MeshError
+
+SEND_S = 10.0  # a client that takes nothing for so long does not read
+
+log = logging.getLogger(__name__)
+
+
+class ClientLeft(Exception):
+    """The client closed its WebSocket: the normal end of a connection."""
+
+
+class Expired(Exception):
+    """The session has lasted as long as it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may last, in seconds."""
+
+    session_s: float
+    stt_idle_s: float
+
+
+class Connection:
+    """Everything that lives exactly as long as one WebSocket."""
+
+    def __init__(
+        self,
+        ws: web.WebSocketResponse,
+        session: Session,
+        *,
+        stage: Stage,
+        facts: Facts,
+        limits: Limits,
+    ) -> None:
+        self._ws, self._session, self._facts, self._limits = ws, session, facts, limits
+        self._outbox = Outbox()
+        self._stage = stage
+        self._ears = Ears(stage.backends, limits.stt_idle_s)
+        self._replies: dict[str, asyncio.Task[None]] = {}
+        self._watch = Stopwatch(time.monotonic)
+        self._tasks: asyncio.TaskGroup
+
+    async def run(self) -> None:
+        """Serve the client until it leaves, its time is over, or something breaks."""
+        reason = "failed"
+        metrics.SESSIONS.inc()
+        self._facts.opened(self._session.identity.model)
+        log.info("session opened", extra={"model": self._session.identity.model})
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                for effect in self._session.open():
+                    self._do(effect)
+                self._tasks.create_task(self._read(), name="read")
+                self._tasks.create_task(self._write(), name="write")
+                self._tasks.create_task(self._ears.run(self.take), name="ears")
+                self._tasks.create_task(self._expire(), name="expire")
+        except* ClientLeft:
+            reason = "client_left"
+        except* Expired:
+            reason = "expired"
+            await self._say_expired()
+        except* SlowClient:
+            reason = "slow_client"
+            metrics.SLOW_CLIENTS.inc()
+            await self._ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"slow_consumer")
+        finally:
+            metrics.SESSIONS.dec()
+            self._facts.closed(reason)
+            log.info("session closed", extra={"reason": reason})
+
+    def take(self, event: ce.ClientEvent | sig.Signal) -> None:
+        """Decide on one input and set its effects going.
+
+        No await: nothing can come between a decision and its effects.
+        """
+        if not isinstance(event, ce.ClientEvent):
+            self._watch.see(event)
+        for effect in self._session.receive(event):
+            self._do(effect)
+
+    async def room(self) -> None:
+        """Wait until the client has read enough of what it was sent."""
+        await self._outbox.room()
+
+    def _do(self, effect: do.Effect) -> None:  # noqa: C901 - a table
+        match effect:
+            case do.Send(event):
+                self._outbox.put(event)
+            case do.Hear() | do.Listen() | do.ForgetAudio():
+                self._ears.put(effect)
+            case do.EndUtterance():
+                self._watch.start()
+                self._ears.put(effect)
+            case do.Transcribe():
+                name = f"transcribe {effect.utterance}"
+                self._tasks.create_task(self._transcribe(effect), name=name)
+            case do.StartReply(response_id=response_id):
+                task = self._tasks.create_task(
+                    reply.run(effect, self._stage, self), name=response_id
+                )
+                self._replies[response_id] = task
+                task.add_done_callback(self._forget)
+            case do.StopReply(response_id):
+                if response_id in self._replies:
+                    self._replies.pop(response_id).cancel()
+                self._outbox.drop_audio(response_id)
+            case do.Record(fact):
+                if isinstance(fact, do.ResponseKept):
+                    metrics.REPLIES.labels(fact.status).inc()
+                self._facts.keep(fact)
+            case _:
+                assert_never(effect)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._replies = {rid: live for rid, live in self._replies.items() if live is not task}
+
+    async def _read(self) -> None:
+        async for message in self._ws:
+            began_s = time.perf_counter()
+            metrics.EVENTS.labels("in").inc()
+            text = message.type is WSMsgType.TEXT
+            self.take(decode(message.data) if text else BINARY)
+            metrics.MESSAGE.observe(time.perf_counter() - began_s)
+            await self._ears.room()
+            await self._outbox.room()
+        raise ClientLeft
+
+    async def _write(self) -> None:
+        out = metrics.EVENTS.labels("out")
+        while True:
+            event = await self._outbox.get()
+            message = encode(event, f"event_{secrets.token_hex(10)}")
+            try:
+                async with asyncio.timeout(SEND_S):
+                    await self._ws.send_str(message.decode())
+            except TimeoutError:
+                raise SlowClient from None
+            except ConnectionError:
+                raise ClientLeft from None
+            out.inc()
+
+    async def _expire(self) -> None:
+        await asyncio.sleep(self._limits.session_s)
+        raise Expired
+
+    async def _say_expired(self) -> None:
+        minutes = round(self._limits.session_s / 60)
+        sentence = f"Your session hit the maximum duration of {minutes} minutes."
+        await say_fatal(self._ws, Refusal("session_expired", sentence), 1001, sentence)
+
+    async def _transcribe(self, wanted: do.Transcribe) -> None:
+        """Recognise a recording that came with an item."""
+        try:
+            text = await self._stage.backends.transcribe(wanted.pcm, self._ears.how)
+        except MeshError as error:
+            self.take(sig.NotTranscribed(wanted.utterance, str(error)))
+        else:
+            audio_ms = len(wanted.pcm) * 1000 // (RATE_HZ * 2)
+            self.take(sig.Transcribed(wanted.utterance, text, audio_ms))
+
+
+async def say_fatal(ws: web.WebSocketResponse, refusal: Refusal, code: int, reason: str) -> None:
+    """One error event, then the end of the connection (contract §1.3, §1.5)."""
+    message = encode(Error.of(refusal), f"event_{secrets.token_hex(10)}")
+    try:
+        await ws.send_str(message.decode())
+    except ConnectionError:
+        return
+    await ws.close(code=code, message=reason.encode())

@@ -1,0 +1,274 @@
+"""A session's microphone over gRPC: one recognition stream, opened again when it breaks.
+
+What was sent and not acknowledged is kept, and sent again to the stream that replaces a
+broken one. That one hears the unfinished utterances a second time: they keep their names,
+and what was already reported of them is not reported again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+from gateway.realtime import signals as sig
+from gateway.realtime.effects import Listening
+from gateway.realtime.settings import RATE_HZ
+from gateway.streams import Stream
+from mesh import log as logs
+from mesh.errors import MeshError, Unavailable
+from ovos.common.v1 import common_pb2
+from ovos.stt.v1 import stt_pb2 as pb
+
+FORMAT = common_pb2.AudioFormat(
+    encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=RATE_HZ, channels=1
+)
+_CHUNK_BYTES = 32 << 10  # a server refuses more than 64 KiB
+_AGAIN_S = 0.2
+_KEPT_BYTES = 60 * RATE_HZ * 2  # audio kept for a replay: a minute
+
+Call = Stream[pb.StreamingRecognizeRequest, pb.StreamingRecognizeResponse]
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A message that a new stream would need again."""
+
+    sample: int  # of the session's clock: where its audio ends
+    request: pb.StreamingRecognizeRequest
+
+
+@dataclass(slots=True)
+class _Utterance:
+    """An utterance whose words have not come."""
+
+    name: str
+    wire_name: str
+    is_reported: bool = False  # its end
+    is_heard_again: bool = False
+
+
+class MeshMicrophone:
+    def __init__(
+        self, dial: Callable[[], Call], how: Listening, from_sample: int, patience_s: float
+    ) -> None:
+        """
+        Args:
+            dial: Opens a stream; nothing is sent on it yet.
+            patience_s: How long recognition may be away before iterating raises.
+        """
+        self._dial, self._how, self._patience_s = dial, how, patience_s
+        self._call: Call | None = None
+        self._ready = asyncio.Event()
+        self._sent: deque[_Sent] = deque()
+        self._kept_bytes = 0
+        self._sample = self._first_kept = from_sample
+        self._credit = from_sample
+        self._room = asyncio.Event()
+        self._attempt = 0
+        self._chunk = 0
+        self._open: list[_Utterance] = []
+
+    async def hear(self, pcm: bytes) -> None:
+        for at in range(0, len(pcm), _CHUNK_BYTES):
+            await self._hear(pcm[at : at + _CHUNK_BYTES])
+
+    async def end_utterance(self, utterance: str) -> None:
+        spoken = next((u for u in self._open if not u.is_reported), None)
+        if spoken is not None:
+            self._open.remove(spoken)
+        self._open.append(_Utterance(utterance, utterance, is_reported=True))
+        commit = pb.CommitUtterance(utterance_id=utterance)
+        await self._send(pb.StreamingRecognizeRequest(commit=commit))
+
+    async def forget(self) -> None:
+        self._open = [u for u in self._open if u.is_reported]
+        await self._send(pb.StreamingRecognizeRequest(clear=pb.ClearAudio()))
+
+    async def listen(self, how: Listening) -> None:
+        self._how = how
+        if how.turn_detection is None:
+            self._open = [u for u in self._open if u.is_reported]
+        update = pb.RecognitionUpdate(recognition=recognition(how), endpointing=_ends(how))
+        await self._send(pb.StreamingRecognizeRequest(update=update))
+
+    async def __aiter__(self) -> AsyncIterator[sig.Hearing]:
+        """
+        Raises:
+            MeshError: recognition has been away for longer than `patience_s`.
+        """
+        away_since_s: float | None = None
+        while True:
+            try:
+                call = await self._connect()
+                async for news in call:
+                    away_since_s = None
+                    for signal in self._take(news):
+                        yield signal
+                raise Unavailable("the stream ended", tier="stt")
+            except MeshError:
+                await self._disconnect()
+                now_s = asyncio.get_running_loop().time()
+                away_since_s = away_since_s or now_s
+                if now_s - away_since_s >= self._patience_s:
+                    raise
+                await asyncio.sleep(_AGAIN_S)
+
+    async def close(self) -> None:
+        finish = pb.FinishRecognition(discard=True)
+        if self._call is not None:
+            await self._call.stop(pb.StreamingRecognizeRequest(finish=finish))
+            self._call = None
+
+    async def _hear(self, pcm: bytes) -> None:
+        self._chunk += 1
+        chunk = common_pb2.AudioChunk(data=pcm, sequence=self._chunk, first_sample=self._sample)
+        self._sample += len(pcm) // 2
+        self._kept_bytes += len(pcm)
+        while self._kept_bytes > _KEPT_BYTES and self._sent:
+            self._drop_oldest()
+        await self._send(pb.StreamingRecognizeRequest(audio=chunk))
+        while self._call is not None and self._sample > self._credit:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _send(self, request: pb.StreamingRecognizeRequest) -> None:
+        """Keep it, and send it if there is a stream; else the next stream gets it."""
+        self._sent.append(_Sent(self._sample, request))
+        await self._write(request)
+
+    async def _write(self, request: pb.StreamingRecognizeRequest) -> None:
+        if self._call is not None and self._ready.is_set():
+            try:
+                await self._call.write(request)
+            except MeshError:
+                self._ready.clear()  # the reader sees why and opens another
+
+    async def _connect(self) -> Call:
+        """Open a stream and send what the last one had not finished."""
+        self._attempt += 1
+        self._chunk = 0
+        for utterance in self._open:
+            utterance.is_heard_again = self._attempt > 1
+        self._call = call = self._dial()
+        await call.write(pb.StreamingRecognizeRequest(config=self._config()))
+        n = 0
+        while n < len(self._sent):  # more may come while we send
+            request = self._sent[n].request
+            if request.WhichOneof("payload") == "audio":
+                self._chunk += 1
+                request.audio.sequence = self._chunk
+            await call.write(request)
+            n += 1
+        self._ready.set()
+        return call
+
+    async def _disconnect(self) -> None:
+        self._ready.clear()
+        if self._call is not None:
+            call, self._call = self._call, None
+            self._room.set()
+            await call.stop()
+
+    def _config(self) -> pb.StreamingRecognitionConfig:
+        return pb.StreamingRecognitionConfig(
+            session=common_pb2.SessionRef(
+                tenant_id=logs.tenant_id.get(),
+                session_id=logs.session_id.get(),
+                attempt=self._attempt,
+            ),
+            audio_format=FORMAT,
+            recognition=recognition(self._how),
+            endpointing=_ends(self._how),
+            interim_results=True,
+            resume_from_sample=self._first_kept,
+        )
+
+    def _take(self, news: pb.StreamingRecognizeResponse) -> Iterator[sig.Hearing]:  # noqa: C901 - a table
+        match news.WhichOneof("payload"):
+            case "ready":
+                self._grant(news.ready.credit)
+            case "ack":
+                self._acknowledged(news.ack.replay_from_sample)
+                self._grant(news.ack.credit)
+            case "speech_started":
+                started = news.speech_started
+                if self._begins(started.utterance_id):
+                    yield sig.SpeechStarted(started.utterance_id, _ms(started.start_sample))
+            case "speech_stopped":
+                stopped = news.speech_stopped
+                name = self._ends_at(stopped.utterance_id)
+                if name is not None:
+                    yield sig.SpeechStopped(name, _ms(stopped.end_sample))
+            case "transcript":
+                yield self._words(news.transcript)
+            case "utterance_failed":
+                name = self._finished(news.utterance_failed.utterance_id)
+                yield sig.NotTranscribed(name, news.utterance_failed.error.message)
+
+    def _begins(self, wire_name: str) -> bool:
+        """Whether this is a new utterance, and not one that is heard for the second time."""
+        for utterance in self._open:
+            if utterance.is_heard_again:
+                utterance.wire_name, utterance.is_heard_again = wire_name, False
+                return False
+        self._open.append(_Utterance(wire_name, wire_name))
+        return True
+
+    def _ends_at(self, wire_name: str) -> str | None:
+        """The utterance that ended, unless its end was reported before."""
+        for utterance in self._open:
+            if utterance.wire_name == wire_name and not utterance.is_reported:
+                utterance.is_reported = True
+                return utterance.name
+        return None
+
+    def _words(self, transcript: pb.Transcript) -> sig.Hearing:
+        if transcript.is_final:
+            length = transcript.end_sample - transcript.start_sample
+            name = self._finished(transcript.utterance_id)
+            return sig.Transcribed(name, transcript.text, _ms(max(0, length)))
+        name = self._name(transcript.utterance_id)
+        return sig.Hypothesis(name, transcript.text, transcript.stable_chars)
+
+    def _name(self, wire_name: str) -> str:
+        return next((u.name for u in self._open if u.wire_name == wire_name), wire_name)
+
+    def _finished(self, wire_name: str) -> str:
+        name = self._name(wire_name)
+        self._open = [u for u in self._open if u.wire_name != wire_name]
+        return name
+
+    def _acknowledged(self, until_sample: int) -> None:
+        while self._sent and self._sent[0].sample <= until_sample:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        dropped = self._sent.popleft()
+        self._first_kept = dropped.sample
+        if dropped.request.WhichOneof("payload") == "audio":
+            self._kept_bytes -= len(dropped.request.audio.data)
+
+    def _grant(self, credit: common_pb2.FlowCredit) -> None:
+        self._credit = max(self._credit, credit.allowed_until_sample)
+        if self._credit >= self._sample:
+            self._room.set()
+
+
+def recognition(how: Listening) -> pb.RecognitionConfig:
+    return pb.RecognitionConfig(language_code=how.language or "", prompt=how.prompt or "")
+
+
+def _ends(how: Listening) -> pb.EndpointingConfig:
+    vad = how.turn_detection
+    if vad is None:
+        return pb.EndpointingConfig(mode=pb.ENDPOINTING_MODE_MANUAL)
+    ends = pb.EndpointingConfig(mode=pb.ENDPOINTING_MODE_SERVER_VAD, threshold=vad.threshold)
+    ends.prefix_padding.FromMilliseconds(vad.prefix_padding_ms)
+    ends.silence_duration.FromMilliseconds(vad.silence_duration_ms)
+    return ends
+
+
+def _ms(n_samples: int) -> int:
+    return n_samples * 1000 // RATE_HZ

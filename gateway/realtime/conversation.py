@@ -1,0 +1,163 @@
+"""The items of a session, in order, with the words the model may know of each."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from .effects import ItemKept, Line
+from .items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputText,
+    Item,
+    Message,
+    OutputAudio,
+    OutputText,
+)
+from .refusals import refuse
+from .settings import RATE_HZ
+
+_GAP = 1 << 20  # between ordinals, so that items can be inserted twenty deep
+_BYTES_PER_MS = RATE_HZ * 2 // 1000
+
+
+@dataclass(slots=True)
+class Entry:
+    """One item and what we know of it besides its wire form."""
+
+    item: Item
+    text: str = ""
+    """What the model may know. Of an interrupted answer, what was heard."""
+    spoken: str = ""
+    """Of model audio: all its words, whether they were heard or not."""
+    awaited: bool = False
+    """Its recording has no words yet."""
+    response_id: str = ""
+    audio_bytes: int = 0
+    """Of model audio, as sent."""
+    words: list[tuple[int, int]] = field(default_factory=list)
+    """Of model audio: `(end_char, start_ms)` of each word."""
+    ordinal: int = 0
+    version: int = 0
+
+    @property
+    def audio_ms(self) -> int:
+        return self.audio_bytes // _BYTES_PER_MS
+
+    @property
+    def is_spoken(self) -> bool:
+        """Whether it is a message of the model with audio."""
+        return isinstance(self.item, Message) and any(
+            isinstance(part, OutputAudio) for part in self.item.content
+        )
+
+    def heard(self, audio_ms: float) -> str:
+        """The words that had begun when so much of the audio had been heard."""
+        n = bisect_left(self.words, audio_ms, key=lambda word: word[1])
+        return self.spoken[: self.words[n - 1][0]] if n else ""
+
+    def change(self, **fields: object) -> None:
+        """Change fields of the wire form."""
+        self.item = msgspec.structs.replace(self.item, **fields)
+
+    def fact(self) -> ItemKept:
+        """The item as history should keep it; each call is a newer version."""
+        self.version += 1
+        return ItemKept(self.item, self.text, self.ordinal, self.version, self.response_id)
+
+
+def words_of(item: Item) -> str:
+    """The text that is in the item itself."""
+    match item:
+        case Message():
+            parts = (p.text for p in item.content if isinstance(p, InputText | OutputText))
+            return "\n".join(parts)
+        case FunctionCall():
+            return item.arguments
+        case FunctionCallOutput():
+            return item.output
+
+
+class Conversation:
+    """An ordered list of entries. Ids are the client's as well as ours."""
+
+    def __init__(self, conversation_id: str) -> None:
+        self.id = conversation_id
+        self._entries: list[Entry] = []
+
+    @property
+    def last_id(self) -> str | None:
+        return self._entries[-1].item.id if self._entries else None
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether the model has spoken."""
+        return any(entry.audio_bytes for entry in self._entries)
+
+    def find(self, item_id: str) -> Entry | None:
+        """The newest entry of that id: a client may use an id twice, as with OpenAI."""
+        return next((e for e in reversed(self._entries) if e.item.id == item_id), None)
+
+    def has_call(self, call_id: str) -> bool:
+        return any(
+            isinstance(e.item, FunctionCall) and e.item.call_id == call_id for e in self._entries
+        )
+
+    def place(self, previous_item_id: str | None) -> int:
+        """Where an item goes: at the end, after that item, or first for "root".
+
+        Raises:
+            Refused: there is no such item.
+        """
+        if not previous_item_id:
+            return len(self._entries)
+        if previous_item_id == "root":
+            return 0
+        entry = self.find(previous_item_id)
+        if entry is None:
+            raise refuse(
+                "item_create_invalid_previous_item_id",
+                "Error adding item: the previous item with id "
+                f"'{previous_item_id}' does not exist.",
+            )
+        return self._index(entry) + 1
+
+    def insert(self, entry: Entry, index: int | None = None) -> str | None:
+        """Add an entry, at the end unless told; returns the id before it."""
+        index = len(self._entries) if index is None else index
+        before = self._entries[index - 1].ordinal if index else 0
+        after = self._entries[index].ordinal if index < len(self._entries) else before + 2 * _GAP
+        entry.ordinal = (before + after) // 2
+        self._entries.insert(index, entry)
+        return self.previous_id(entry)
+
+    def remove(self, entry: Entry) -> None:
+        del self._entries[self._index(entry)]
+
+    def previous_id(self, entry: Entry) -> str | None:
+        """The id of the item before this one; None if it is first or was removed."""
+        index = self._index(entry)
+        return self._entries[index - 1].item.id if index > 0 else None
+
+    def awaited(self) -> set[str]:
+        """Items whose words are still being recognised."""
+        return {entry.item.id for entry in self._entries if entry.awaited}
+
+    def lines(self) -> tuple[Line, ...]:
+        """What a reply is made from."""
+        return tuple(
+            Line(entry.item, entry.text)
+            for entry in self._entries
+            if entry.item.status != "in_progress"
+        )
+
+    def _index(self, entry: Entry) -> int:
+        return next((n for n, e in enumerate(self._entries) if e is entry), -1)
+
+
+NewId = Callable[[str], str]
+"""Makes a unique id from a prefix: "item" gives "item_8f2…"."""

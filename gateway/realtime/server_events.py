@@ -1,0 +1,218 @@
+"""What we tell a client. Source: realtime contract §3.
+
+`event_id` is stamped by `codec.encode`. Audio is `bytes` here, base64 on the wire.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from .items import Item
+from .refusals import Refusal
+
+
+class ServerEvent(msgspec.Struct, frozen=True, tag_field="type"):
+    """One event. The type tag is the event's name on the wire."""
+
+
+class SessionCreated(ServerEvent, frozen=True, tag="session.created"):
+    session: dict[str, Any]
+
+
+class SessionUpdated(ServerEvent, frozen=True, tag="session.updated"):
+    session: dict[str, Any]
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    type: str
+    code: str | None
+    message: str
+    param: str | None
+    event_id: str | None  # the client's own
+
+
+class Error(ServerEvent, frozen=True, tag="error"):
+    error: ErrorBody
+
+    @staticmethod
+    def of(refusal: Refusal) -> Error:
+        r = refusal
+        return Error(ErrorBody(r.type, r.code, r.message, r.param, r.event_id))
+
+
+class SpeechStarted(ServerEvent, frozen=True, tag="input_audio_buffer.speech_started"):
+    audio_start_ms: int  # of all audio of the session; the prefix padding is included
+    item_id: str
+
+
+class SpeechStopped(ServerEvent, frozen=True, tag="input_audio_buffer.speech_stopped"):
+    audio_end_ms: int  # the silence that ended it is included
+    item_id: str
+
+
+class AudioCommitted(ServerEvent, frozen=True, tag="input_audio_buffer.committed"):
+    previous_item_id: str | None
+    item_id: str
+
+
+class AudioCleared(ServerEvent, frozen=True, tag="input_audio_buffer.cleared"):
+    pass
+
+
+class ItemAdded(ServerEvent, frozen=True, tag="conversation.item.added"):
+    previous_item_id: str | None
+    item: Item
+
+
+class ItemDone(ServerEvent, frozen=True, tag="conversation.item.done"):
+    previous_item_id: str | None
+    item: Item
+
+
+class ItemRetrieved(ServerEvent, frozen=True, tag="conversation.item.retrieved"):
+    item: Item
+
+
+class ItemDeleted(ServerEvent, frozen=True, tag="conversation.item.deleted"):
+    item_id: str
+
+
+class ItemTruncated(ServerEvent, frozen=True, tag="conversation.item.truncated"):
+    item_id: str
+    content_index: int
+    audio_end_ms: int
+
+
+class TranscriptionDelta(
+    ServerEvent, frozen=True, tag="conversation.item.input_audio_transcription.delta"
+):
+    item_id: str
+    delta: str
+    content_index: int = 0
+
+
+class Duration(msgspec.Struct, frozen=True, tag_field="type", tag="duration"):
+    """What a transcription cost, as models that are not paid by token say it."""
+
+    seconds: float
+
+
+class TranscriptionCompleted(
+    ServerEvent, frozen=True, tag="conversation.item.input_audio_transcription.completed"
+):
+    item_id: str
+    transcript: str
+    usage: Duration
+    content_index: int = 0
+
+
+class TranscriptionFailed(
+    ServerEvent, frozen=True, tag="conversation.item.input_audio_transcription.failed"
+):
+    item_id: str
+    error: dict[str, str | None]  # type, code, message, param
+    content_index: int = 0
+
+
+Response = dict[str, Any]
+"""The response object of §6.2, all eleven keys."""
+
+
+class ResponseCreated(ServerEvent, frozen=True, tag="response.created"):
+    response: Response
+
+
+class ResponseDone(ServerEvent, frozen=True, tag="response.done"):
+    response: Response
+
+
+class OutputItemAdded(ServerEvent, frozen=True, tag="response.output_item.added"):
+    response_id: str
+    output_index: int
+    item: Item
+
+
+class OutputItemDone(ServerEvent, frozen=True, tag="response.output_item.done"):
+    response_id: str
+    output_index: int
+    item: Item
+
+
+class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    text: str = ""
+
+
+class AudioPart(msgspec.Struct, frozen=True, tag_field="type", tag="audio"):
+    transcript: str = ""
+
+
+class _OfPart(ServerEvent, frozen=True):
+    """An event about one content part of one output item."""
+
+    response_id: str
+    item_id: str
+    output_index: int
+    content_index: int
+
+
+class PartAdded(_OfPart, frozen=True, tag="response.content_part.added"):
+    part: TextPart | AudioPart
+
+
+class PartDone(_OfPart, frozen=True, tag="response.content_part.done"):
+    part: TextPart | AudioPart
+
+
+class TextDelta(_OfPart, frozen=True, tag="response.output_text.delta"):
+    delta: str
+
+
+class TextDone(_OfPart, frozen=True, tag="response.output_text.done"):
+    text: str
+
+
+class TranscriptDelta(_OfPart, frozen=True, tag="response.output_audio_transcript.delta"):
+    delta: str
+
+
+class TranscriptDone(_OfPart, frozen=True, tag="response.output_audio_transcript.done"):
+    transcript: str
+
+
+class AudioDelta(_OfPart, frozen=True, tag="response.output_audio.delta"):
+    delta: bytes
+
+
+class AudioDone(_OfPart, frozen=True, tag="response.output_audio.done"):
+    pass
+
+
+class ArgumentsDelta(ServerEvent, frozen=True, tag="response.function_call_arguments.delta"):
+    response_id: str
+    item_id: str
+    output_index: int
+    call_id: str
+    delta: str
+
+
+class ArgumentsDone(ServerEvent, frozen=True, tag="response.function_call_arguments.done"):
+    response_id: str
+    item_id: str
+    output_index: int
+    call_id: str
+    name: str
+    arguments: str
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    name: Literal["requests", "tokens"]
+    limit: int
+    remaining: int
+    reset_seconds: float
+
+
+class RateLimitsUpdated(ServerEvent, frozen=True, tag="rate_limits.updated"):
+    rate_limits: tuple[RateLimit, ...] = ()
+    """Empty: no limit applies."""

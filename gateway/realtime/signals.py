@@ -1,0 +1,139 @@
+"""What the backends report to the session: the inputs that are not the client's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The user speaks."""
+
+    utterance: str  # the listener's name for it
+    audio_ms: int  # since the first sample of the session, prefix padding included
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The user has spoken; the utterance is committed and its words will follow."""
+
+    utterance: str
+    audio_ms: int  # the silence that ended it is included
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What the user seems to be saying; a later one replaces it."""
+
+    utterance: str
+    text: str
+    stable_chars: int = 0  # leading characters that will not change any more
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """What the user said, or what an item's recording says."""
+
+    utterance: str
+    text: str
+    audio_ms: int  # length of the utterance
+
+
+@dataclass(frozen=True, slots=True)
+class NotTranscribed:
+    utterance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EarsLost:
+    """Recognition is away for longer than the session can wait; its audio is dropped."""
+
+    reason: str
+
+
+Hearing = SpeechStarted | SpeechStopped | Hypothesis | Transcribed | NotTranscribed | EarsLost
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyText:
+    response_id: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCall:
+    """The model calls a function; `arguments` (JSON text) grows call by call."""
+
+    response_id: str
+    call_id: str
+    name: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCallDone:
+    response_id: str
+    call_id: str
+    name: str
+    arguments: str  # whole, JSON text
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAudio:
+    """Audio that goes to the client now: the pacing has been done."""
+
+    response_id: str
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTiming:
+    """Which text is spoken when: `(end_char, start_ms)` of each word, in order.
+
+    Characters count in all text of the reply, milliseconds in all its audio.
+    """
+
+    response_id: str
+    words: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDegraded:
+    """A worse engine speaks from here on."""
+
+    response_id: str
+    failed: str
+    serving: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a reply cost, as its provider counts."""
+
+    input: int = 0
+    cached: int = 0  # of `input`
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnded:
+    response_id: str
+    tokens: Tokens
+    incomplete: str | None = None  # "max_output_tokens" or "content_filter"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFailed:
+    response_id: str
+    code: str
+    message: str
+
+
+Reply = (
+    ReplyText | ReplyCall | ReplyCallDone | ReplyAudio | ReplyTiming | ReplyDegraded
+    | ReplyEnded | ReplyFailed
+)  # fmt: skip
+"""News of the reply with that `response_id`."""
+
+Signal = Hearing | Reply

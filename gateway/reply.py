@@ -1,0 +1,97 @@
+"""One reply: think, and speak what is thought, both at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.backends import Backends, Speech
+from gateway.pacer import Track, Wheel
+from gateway.realtime import signals as sig
+from gateway.realtime.effects import StartReply
+from mesh.errors import MeshError
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where replies are made: what all of a process need."""
+
+    backends: Backends
+    wheel: Wheel
+    lead_s: float
+
+
+class Audience(Protocol):
+    """Who a reply is for."""
+
+    def take(self, signal: sig.Signal) -> None:
+        """Hear of the reply, now."""
+
+    async def room(self) -> None:
+        """Wait until the client has read enough."""
+
+
+async def run(start: StartReply, stage: Stage, audience: Audience) -> None:
+    """Run one reply to its end, reporting as it goes. Cancel the task to stop it."""
+    try:
+        if start.voice is None:
+            ended = await _think(start, stage, audience, None)
+        else:
+            ended = await _think_aloud(start, stage, audience)
+    except* MeshError as failed:
+        error = _first(failed)
+        code = f"{error.tier or 'mesh'}_{error.status.name.lower()}"
+        audience.take(sig.ReplyFailed(start.response_id, code, str(error)))
+    else:
+        audience.take(ended)
+
+
+async def _think_aloud(start: StartReply, stage: Stage, audience: Audience) -> sig.ReplyEnded:
+    async with stage.backends.speak(start) as speech, asyncio.TaskGroup() as tasks:
+        thinking = tasks.create_task(_think(start, stage, audience, speech), name="think")
+        tasks.create_task(_speak(start, stage, audience, speech), name="speak")
+    return thinking.result()
+
+
+async def _think(
+    start: StartReply, stage: Stage, audience: Audience, speech: Speech | None
+) -> sig.ReplyEnded:
+    ended = sig.ReplyEnded(start.response_id, sig.Tokens())
+    async with stage.backends.think(start) as thoughts:
+        async for thought in thoughts:
+            if isinstance(thought, sig.ReplyEnded):
+                ended = thought
+                continue
+            audience.take(thought)
+            if speech is not None and isinstance(thought, sig.ReplyText):
+                await speech.say(thought.delta)
+            await audience.room()
+    if speech is not None:
+        await speech.finish()
+    return ended
+
+
+async def _speak(start: StartReply, stage: Stage, audience: Audience, speech: Speech) -> None:
+    def send(frame: bytes) -> None:
+        audience.take(sig.ReplyAudio(start.response_id, frame))
+
+    track = Track(stage.wheel, send, stage.lead_s)
+    stage.wheel.join(track)
+    try:
+        async for sound in speech:
+            if isinstance(sound, sig.ReplyAudio):
+                await track.add(sound.pcm)
+            else:
+                audience.take(sound)
+        await track.drain()
+    finally:
+        stage.wheel.leave(track)
+
+
+def _first(group: BaseExceptionGroup[MeshError]) -> MeshError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, MeshError)
+    return error

@@ -1,0 +1,99 @@
+"""A bidirectional call whose reads outlive their reader.
+
+Why: cancelling a task in the middle of a gRPC read cancels the whole call, and leaks in
+grpcio (#43360). So one task reads each call to its end, into a queue; who listens to the
+queue can be cancelled at will, and the call is ended in-band: the cancel message first,
+RPC cancellation only if no answer comes in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import grpc
+
+from mesh.dial import Link
+from mesh.errors import calling, from_rpc
+
+if TYPE_CHECKING:  # generic to the type checker only
+    from grpc.aio import StreamStreamCall
+
+ANSWER_S = 0.1  # how long a peer may take to answer an in-band cancel
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+
+class Stream(Generic[Req, Res]):
+    """One call. Use it from one task; `stop` it in a `finally`."""
+
+    def __init__(
+        self, link: Link, call: StreamStreamCall[Req, Res], tasks: asyncio.TaskGroup
+    ) -> None:
+        """
+        Args:
+            tasks: Outlives the call; the reading task lives in it.
+
+        Raises:
+            Unavailable: the link's breaker is open.
+        """
+        link.check()
+        self._link, self._call = link, call
+        self._news: asyncio.Queue[Res | grpc.aio.AioRpcError | None] = asyncio.Queue()
+        self._pump = tasks.create_task(self._read(), name=f"{link.tier} stream")
+
+    async def write(self, message: Req) -> None:
+        """
+        Raises:
+            MeshError: the call has ended.
+        """
+        with calling(self._link.tier):
+            try:
+                await self._call.write(message)
+            except asyncio.InvalidStateError as error:  # it ended; its status says why
+                await self._pump
+                raise _closed(await self._call.code()) from error
+
+    async def __aiter__(self) -> AsyncIterator[Res]:
+        """What the peer sends. Bounded by the stream's credit, so the queue has no bound.
+
+        Raises:
+            MeshError: the call failed.
+        """
+        while (news := await self._news.get()) is not None:
+            if isinstance(news, grpc.aio.AioRpcError):
+                error = from_rpc(news, self._link.tier)
+                self._link.failed(error)
+                raise error from news
+            self._link.answered()
+            yield news
+
+    async def stop(self, *last: Req) -> None:
+        """End the call: send `last`, give the peer a moment to answer, then cancel."""
+        try:
+            if not self._pump.done():
+                for message in last:
+                    await self._call.write(message)
+                await self._call.done_writing()
+                await asyncio.wait({self._pump}, timeout=ANSWER_S)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # it has ended by itself
+        finally:
+            self._call.cancel()
+
+    async def _read(self) -> None:
+        try:
+            async for news in self._call:
+                self._news.put_nowait(news)
+            self._news.put_nowait(None)
+        except grpc.aio.AioRpcError as error:
+            self._news.put_nowait(error)
+        except asyncio.CancelledError:  # the call was cancelled by us; nobody listens any more
+            self._news.put_nowait(None)
+
+
+def _closed(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
+    empty = grpc.aio.Metadata()
+    return grpc.aio.AioRpcError(code, empty, empty, details="the stream has ended")

@@ -1,0 +1,1 @@
+"""What two or more tiers share at run time. It knows no tier."""

@@ -1,0 +1,129 @@
+"""The client's side of a tier: one channel, one breaker, and whether it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from mesh import log as logs
+from mesh.breaker import Breaker
+from mesh.errors import TENANT_KEY, Broken, MeshError, TooSlow, Unavailable, calling
+from mesh.serve import COMMON_OPTIONS
+
+_OPTIONS = [
+    *COMMON_OPTIONS,
+    ("grpc.keepalive_time_ms", 1000),
+    # grpc.keepalive_timeout_ms has no effect (grpc#39239); this one notices a hung peer in 1.3 s.
+    ("grpc.http2.ping_timeout_ms", 300),
+    ("grpc.use_local_subchannel_pool", 1),  # else equal channels share one connection
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.enable_http_proxy", 0),
+]
+_WATCH_AGAIN_S = 0.25
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """A tier as its caller sees it. Close it when all calls have ended."""
+
+    def __init__(self, tier: str, target: str) -> None:
+        """
+        Args:
+            tier: Its name in errors and logs, e.g. "stt".
+            target: gRPC target, e.g. `127.0.0.1:50051` or `dns:///stt:50051`.
+        """
+        self.tier, self.target = tier, target
+        self.channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+        self.breaker = Breaker()
+        self.serving = False
+        """What the tier's health says; kept by `watch`."""
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Wrap a call in this: the breaker is asked first and told the outcome.
+
+        Raises:
+            Unavailable: the breaker is open, or nobody answers.
+            MeshError: what the call failed with.
+        """
+        self.check()
+        try:
+            with calling(self.tier):
+                yield
+        except MeshError as error:
+            self.failed(error)
+            raise
+        except BaseException:
+            self.breaker.released()
+            raise
+        else:
+            self.answered()
+
+    def check(self) -> None:
+        """
+        Raises:
+            Unavailable: the breaker is open.
+        """
+        now_s = time.monotonic()
+        if not self.breaker.allows(now_s):
+            rest_s = self.breaker.rest_s(now_s)
+            raise Unavailable("the breaker is open", tier=self.tier, retry_after_s=rest_s)
+
+    def failed(self, error: MeshError) -> None:
+        """A call failed. What is our own fault, or only says that it is full, proves it well."""
+        if not isinstance(error, Unavailable | TooSlow | Broken):
+            self.answered()
+        elif self.breaker.failed(time.monotonic()):
+            log.error("breaker opened", extra={"tier": self.tier, "reason": error.detail})
+
+    def answered(self) -> None:
+        """The peer answered: streams say so at their first message, not at their end."""
+        if self.breaker.succeeded():
+            log.info("breaker closed", extra={"tier": self.tier})
+
+    async def watch(self) -> None:
+        """Keep `serving` true to the tier's health, until cancelled.
+
+        A tier that says it serves again gets its trial at once instead of after the
+        breaker's rest.
+        """
+        stub = health_pb2_grpc.HealthStub(self.channel)
+        while True:
+            call = stub.Watch(health_pb2.HealthCheckRequest())
+            try:
+                async for answer in call:
+                    self._heard(answer.status == health_pb2.HealthCheckResponse.SERVING)
+            except grpc.aio.AioRpcError as error:
+                log.debug("health unknown", extra={"tier": self.tier, "code": error.code().name})
+            finally:
+                call.cancel()
+            self._heard(False)
+            await asyncio.sleep(_WATCH_AGAIN_S)
+
+    async def close(self) -> None:
+        await self.channel.close()
+
+    def _heard(self, serving: bool) -> None:
+        if serving:
+            self.breaker.revived()
+        if serving != self.serving:
+            self.serving = serving
+            log.info("tier serves" if serving else "tier away", extra={"tier": self.tier})
+
+
+def metadata() -> list[tuple[str, str]]:
+    """What every call carries: the ids of the log context."""
+    ids = {
+        TENANT_KEY: logs.tenant_id.get(),
+        "x-session-id": logs.session_id.get(),
+        "x-correlation-id": logs.correlation_id.get(),
+    }
+    return [(key, value) for key, value in ids.items() if value]

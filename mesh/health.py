@@ -1,0 +1,83 @@
+"""What a process says about itself to those who call it: ovos.worker.v1.WorkerService.
+
+grpc.health.v1 beside it answers the yes-or-no question; this one says how full the
+process is and lets an operator drain it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import grpc
+
+from mesh.errors import answering, deadline_required
+from ovos.worker.v1 import worker_pb2 as pb
+from ovos.worker.v1 import worker_pb2_grpc
+
+BUSY_EVERY_S = 0.2  # three missed messages mean a hang: 0.6 s
+IDLE_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How full a process is."""
+
+    active_streams: int = 0
+    max_streams: int = 0
+    queue_depth: int = 0
+    """Pieces of work that wait for a model."""
+
+
+class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
+    def __init__(self, load: Callable[[], Load], drain: Callable[[float], None]) -> None:
+        """
+        Args:
+            drain: Begins draining, with the seconds until streams are ended by force.
+        """
+        self.worker_id = f"w_{secrets.token_hex(8)}"
+        self.state: pb.WorkerState.ValueType = pb.WORKER_STATE_STARTING
+        self._load, self._drain = load, drain
+
+    async def GetStatus(
+        self,
+        request: pb.GetStatusRequest,
+        context: grpc.aio.ServicerContext[pb.GetStatusRequest, pb.GetStatusResponse],
+    ) -> pb.GetStatusResponse:
+        async with answering(context):
+            deadline_required(context)
+        return pb.GetStatusResponse(status=self._status())
+
+    async def WatchStatus(
+        self,
+        request: pb.WatchStatusRequest,
+        context: grpc.aio.ServicerContext[pb.WatchStatusRequest, pb.WatchStatusResponse],
+    ) -> AsyncIterator[pb.WatchStatusResponse]:
+        while True:
+            status = self._status()
+            yield pb.WatchStatusResponse(status=status)
+            await asyncio.sleep(BUSY_EVERY_S if status.active_streams else IDLE_EVERY_S)
+
+    async def Drain(
+        self,
+        request: pb.DrainRequest,
+        context: grpc.aio.ServicerContext[pb.DrainRequest, pb.DrainResponse],
+    ) -> pb.DrainResponse:
+        async with answering(context):
+            deadline_required(context)
+        self._drain(request.grace.ToTimedelta().total_seconds())
+        return pb.DrainResponse(active_streams=self._load().active_streams)
+
+    def _status(self) -> pb.WorkerStatus:
+        load = self._load()
+        return pb.WorkerStatus(
+            worker_id=self.worker_id,
+            state=self.state,
+            active_streams=load.active_streams,
+            max_streams=load.max_streams,
+            queue_depth=load.queue_depth,
+            version=version("ovos-voice-mesh"),
+        )

@@ -1,0 +1,172 @@
+"""The gRPC server of a tier: start, ready, drain, stop.
+
+    server = Server("stt", host, port, add=add, services=["ovos.stt.v1.SttService"])
+    await server.start()      # listens; health says NOT_SERVING
+    ...                       # load models
+    server.ready()            # health says SERVING
+    await until_stopped(server)
+
+Every server also answers grpc.health.v1, reflection and ovos.worker.v1.WorkerService.
+The channel options are measured ones; the defaults queue 85 s of audio a stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Sequence
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from mesh.health import Load, WorkerServicer
+from ovos.worker.v1 import worker_pb2, worker_pb2_grpc
+
+COMMON_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.http2.bdp_probe", 0),  # else the window grows to 4 MB a stream
+    ("grpc.http2.lookahead_bytes", 16384),  # 0.3 s of 24 kHz PCM
+    ("grpc.max_receive_message_length", 4 << 20),  # unary Recognize; streams are capped in code
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+_OPTIONS = [
+    *COMMON_OPTIONS,
+    ("grpc.so_reuseport", 0),  # default 1: a second server would bind silently
+    ("grpc.http2.min_ping_interval_without_data_ms", 500),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.max_concurrent_streams", 4096),
+]
+_WORKER = "ovos.worker.v1.WorkerService"
+_ABORT_S = 2.0  # what is left after the drain gets this long to see its cancellation
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """One tier's listening socket and what is said about it."""
+
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        *,
+        add: Callable[[grpc.aio.Server], None],
+        services: Sequence[str],
+        max_rpcs: int | None = None,
+        drain_s: float = 30.0,
+        load: Callable[[], Load] = Load,
+    ) -> None:
+        """
+        Args:
+            port: 0 takes a free one; `port` says which after `start`.
+            add: Adds the tier's servicers.
+            services: Their full names, for health and reflection.
+            max_rpcs: Calls at a time; the next get RESOURCE_EXHAUSTED at once.
+            drain_s: How long open streams may run on after SIGTERM.
+        """
+        self.name, self.host, self.port = name, host, port
+        self.draining = asyncio.Event()
+        """Set when no new stream should come and the open ones should look for an end."""
+        self._add, self._services = add, [*services, _WORKER]
+        self._max_rpcs, self._drain_s, self._load = max_rpcs, drain_s, load
+        self._health = health.aio.HealthServicer()
+        self._worker = WorkerServicer(load, self._drain_now)
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def worker_id(self) -> str:
+        """Unique per process start."""
+        return self._worker.worker_id
+
+    async def start(self) -> None:
+        """Listen. Health says NOT_SERVING until `ready`.
+
+        Raises:
+            OSError: the port is taken; the message names it.
+        """
+        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=self._max_rpcs)
+        self._add(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        worker_pb2_grpc.add_WorkerServiceServicer_to_server(self._worker, self._server)
+        names = [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(names, self._server)
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+        address = f"{self.host}:{self.port}"
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            setting = f"{self.name.upper()}_PORT"
+            raise OSError(f"cannot listen on {address} ({setting}): {error}") from error
+        await self._server.start()
+        log.info("listening", extra={"host": self.host, "port": self.port})
+
+    async def ready(self) -> None:
+        """Say that calls can be served."""
+        self._worker.state = worker_pb2.WORKER_STATE_SERVING
+        await self._say(health_pb2.HealthCheckResponse.SERVING)
+        log.info("ready", extra={"port": self.port})
+
+    async def unready(self) -> None:
+        """Say that calls cannot be served for now; open ones go on."""
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def drain(self) -> None:
+        """Refuse what is new, wait until the open streams have ended or `drain_s` is over."""
+        self._worker.state = worker_pb2.WORKER_STATE_DRAINING
+        await self._health.enter_graceful_shutdown()
+        self.draining.set()
+        log.info("draining", extra={"streams": self._load().active_streams})
+        try:
+            async with asyncio.timeout(self._drain_s):
+                while self._load().active_streams:  # noqa: ASYNC110 - the load is asked, not told
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            log.warning("drain ran out of time", extra={"streams": self._load().active_streams})
+
+    async def stop(self) -> None:
+        """Close the socket and cancel what is left."""
+        if self._server is not None:
+            await self._server.stop(_ABORT_S)
+            self._server = None
+            log.info("stopped")
+
+    def _drain_now(self, grace_s: float) -> None:
+        """An operator asks to drain: the same as SIGTERM, with a grace of its own."""
+        self._drain_s = grace_s or self._drain_s
+        signal.raise_signal(signal.SIGTERM)
+
+    async def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in ("", *self._services):
+            await self._health.set(name, status)
+
+
+async def until_stopped(server: Server) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and stop. A second signal skips the drain."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    again = asyncio.Event()
+
+    def on_signal() -> None:
+        (again if asked.is_set() else asked).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        await asked.wait()
+        async with asyncio.TaskGroup() as tasks:
+            drain = tasks.create_task(server.drain(), name="drain")
+            hurry = tasks.create_task(_cancel_after(again, drain), name="hurry")
+            await asyncio.wait({drain})
+            hurry.cancel()
+    finally:
+        await server.stop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _cancel_after(event: asyncio.Event, task: asyncio.Task[None]) -> None:
+    await event.wait()
+    task.cancel()

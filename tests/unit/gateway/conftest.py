@@ -1,0 +1,84 @@
+"""A gateway on loopback with fake backends."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from gateway import app
+from gateway.config import Config
+from gateway.recorder import Recorder
+from mesh import keys
+from ovos.persistence.v1 import persistence_pb2 as pb
+from tests.client import RealtimeClient
+from tests.fakes.backends import FakeBackends
+
+KEY = "sk-test-0123456789abcdef"
+PEPPER = "00ff"
+
+
+class ListRecorder(Recorder):
+    """Keeps facts in a list instead of in Redis."""
+
+    def __init__(self) -> None:
+        self.records: list[pb.Record] = []
+
+    def put(self, record: pb.Record) -> None:
+        self.records.append(record)
+
+    async def run(self) -> None:
+        return
+
+    async def flush(self, timeout_s: float) -> bool:
+        return True
+
+
+@pytest.fixture
+def keys_file(tmp_path):
+    hashed = keys.hash_key(PEPPER, KEY)
+    file = tmp_path / "keys.json"
+    file.write_text(f'{{"pepper": "{PEPPER}", "keys": [{{"hash": "{hashed}", "tenant": "acme"}}]}}')
+    return file
+
+
+@pytest.fixture
+def backends():
+    return FakeBackends()
+
+
+@pytest.fixture
+def recorder():
+    return ListRecorder()
+
+
+@pytest.fixture
+async def http(aiohttp_client, keys_file, backends, recorder):
+    """A client of the gateway's HTTP side, without credentials."""
+    config = Config(keys_file=keys_file)
+    return await aiohttp_client(app.build(config, backends, recorder))
+
+
+Connect = Callable[..., Awaitable[RealtimeClient]]
+
+
+@pytest.fixture
+def connect(http) -> Connect:
+    async def connect(
+        key: str | None = KEY, query: str = "model=gpt-realtime", **options: Any
+    ) -> RealtimeClient:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers |= options.pop("headers", {})
+        ws = await http.ws_connect(f"/v1/realtime?{query}", headers=headers, **options)
+        return RealtimeClient(ws)
+
+    return connect
+
+
+@pytest.fixture
+async def client(connect) -> RealtimeClient:
+    """A client with an open session."""
+    client = await connect()
+    await client.until("session.created")
+    return client
