@@ -161,6 +161,7 @@ class MeshSpeech:
                     raise Broken(news.error.message, tier="tts")
                 case "finished":
                     return
+        raise Broken("the stream ended early", tier="tts")
 
     async def _took(self, n_samples: int) -> None:
         self._taken += n_samples
@@ -215,6 +216,7 @@ async def _thoughts(
                     raise Broken("every provider failed", tier="llm")
                 yield _ended(response_id, news.completed)
                 return
+    raise Broken("the stream ended early", tier="llm")
 
 
 def _ended(response_id: str, done: llm.GenerationCompleted) -> sig.ReplyEnded:

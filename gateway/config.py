@@ -66,5 +66,5 @@ class Config:
     llm_timeout_s: float = field(default=30.0, metadata={"ge": 1})
     """How long the language tier may take for one reply, all in all."""
 
-    drain_s: float = field(default=30.0, metadata={"ge": 0})
-    """How long replies may run on after SIGTERM."""
+    drain_s: float = field(default=5.0, metadata={"ge": 0})
+    """How long connections may take to close after SIGTERM."""

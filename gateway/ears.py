@@ -14,7 +14,7 @@ from typing import assert_never
 from gateway.backends import Backends, Microphone
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
-from mesh.errors import MeshError
+from mesh.errors import MeshError, first_of
 
 Command = do.Hear | do.Listen | do.EndUtterance | do.ForgetAudio
 
@@ -65,7 +65,7 @@ class Ears:
                 await self._listen(report)
             except* MeshError as lost:
                 self._drop()
-                report(sig.EarsLost(str(lost.exceptions[0])))
+                report(sig.EarsLost(str(first_of(lost))))
 
     async def _listen(self, report: Callable[[sig.Signal], None]) -> None:
         while self._commands and isinstance(self._commands[0], do.Listen):

@@ -32,8 +32,8 @@ Call = Stream[pb.StreamingRecognizeRequest, pb.StreamingRecognizeResponse]
 
 
 @dataclass(slots=True)
-class _Sent:
-    """A message that a new stream would need again."""
+class _Kept:
+    """A message to send, and to send again to a stream that replaces this one."""
 
     sample: int  # of the session's clock: where its audio ends
     request: pb.StreamingRecognizeRequest
@@ -60,8 +60,10 @@ class MeshMicrophone:
         """
         self._dial, self._how, self._patience_s = dial, how, patience_s
         self._call: Call | None = None
-        self._ready = asyncio.Event()
-        self._sent: deque[_Sent] = deque()
+        self._is_open = False  # the call has had its config
+        self._is_writing = False
+        self._kept: deque[_Kept] = deque()
+        self._next = 0  # in `_kept`: what the call has not been sent
         self._kept_bytes = 0
         self._sample = self._first_kept = from_sample
         self._credit = from_sample
@@ -106,6 +108,7 @@ class MeshMicrophone:
                     away_since_s = None
                     for signal in self._take(news):
                         yield signal
+                    await self._write()
                 raise Unavailable("the stream ended", tier="stt")
             except MeshError:
                 await self._disconnect()
@@ -122,53 +125,72 @@ class MeshMicrophone:
             self._call = None
 
     async def _hear(self, pcm: bytes) -> None:
-        self._chunk += 1
-        chunk = common_pb2.AudioChunk(data=pcm, sequence=self._chunk, first_sample=self._sample)
+        chunk = common_pb2.AudioChunk(data=pcm, first_sample=self._sample)
         self._sample += len(pcm) // 2
         self._kept_bytes += len(pcm)
-        while self._kept_bytes > _KEPT_BYTES and self._sent:
+        while self._kept_bytes > _KEPT_BYTES and self._kept:
             self._drop_oldest()
         await self._send(pb.StreamingRecognizeRequest(audio=chunk))
-        while self._call is not None and self._sample > self._credit:
+        while self._is_open and self._sample > self._credit:
             self._room.clear()
             await self._room.wait()
 
     async def _send(self, request: pb.StreamingRecognizeRequest) -> None:
-        """Keep it, and send it if there is a stream; else the next stream gets it."""
-        self._sent.append(_Sent(self._sample, request))
-        await self._write(request)
+        """Keep it, and send it as soon as there is a stream with credit for it."""
+        self._kept.append(_Kept(self._sample, request))
+        await self._write()
 
-    async def _write(self, request: pb.StreamingRecognizeRequest) -> None:
-        if self._call is not None and self._ready.is_set():
-            try:
-                await self._call.write(request)
-            except MeshError:
-                self._ready.clear()  # the reader sees why and opens another
+    async def _write(self) -> None:
+        """Send what waits, in order, as far as the credit goes."""
+        if self._is_writing:
+            return  # whoever writes sees what has come meanwhile
+        self._is_writing = True
+        try:
+            while self._is_open and self._may_go():
+                await self._write_next()
+        finally:
+            self._is_writing = False
+
+    async def _write_next(self) -> None:
+        call = self._call
+        assert call is not None
+        request = self._kept[self._next].request
+        self._next += 1
+        try:
+            await call.write(self._numbered(request))
+        except MeshError:
+            if call is self._call:  # the reader sees why and opens another
+                self._is_open = False
+                self._room.set()
+
+    def _may_go(self) -> bool:
+        return self._next < len(self._kept) and self._kept[self._next].sample <= self._credit
 
     async def _connect(self) -> Call:
-        """Open a stream and send what the last one had not finished."""
+        """Open a stream; what the last one had not finished goes to it as it gives credit."""
         self._attempt += 1
-        self._chunk = 0
+        self._chunk = self._next = 0
+        self._credit = self._first_kept
         for utterance in self._open:
             utterance.is_heard_again = self._attempt > 1
         self._call = call = self._dial()
         await call.write(pb.StreamingRecognizeRequest(config=self._config()))
-        n = 0
-        while n < len(self._sent):  # more may come while we send
-            request = self._sent[n].request
-            if request.WhichOneof("payload") == "audio":
-                self._chunk += 1
-                request.audio.sequence = self._chunk
-            await call.write(request)
-            n += 1
-        self._ready.set()
+        self._is_open = True
+        await self._write()
         return call
 
+    def _numbered(self, request: pb.StreamingRecognizeRequest) -> pb.StreamingRecognizeRequest:
+        """Each stream counts its chunks anew."""
+        if request.WhichOneof("payload") == "audio":
+            self._chunk += 1
+            request.audio.sequence = self._chunk
+        return request
+
     async def _disconnect(self) -> None:
-        self._ready.clear()
+        self._is_open = False
+        self._room.set()
         if self._call is not None:
             call, self._call = self._call, None
-            self._room.set()
             await call.stop()
 
     def _config(self) -> pb.StreamingRecognitionConfig:
@@ -194,8 +216,9 @@ class MeshMicrophone:
                 self._grant(news.ack.credit)
             case "speech_started":
                 started = news.speech_started
-                if self._begins(started.utterance_id):
-                    yield sig.SpeechStarted(started.utterance_id, _ms(started.start_sample))
+                name = self._begins(started.utterance_id)
+                if name is not None:
+                    yield sig.SpeechStarted(name, _ms(started.start_sample))
             case "speech_stopped":
                 stopped = news.speech_stopped
                 name = self._ends_at(stopped.utterance_id)
@@ -207,14 +230,15 @@ class MeshMicrophone:
                 name = self._finished(news.utterance_failed.utterance_id)
                 yield sig.NotTranscribed(name, news.utterance_failed.error.message)
 
-    def _begins(self, wire_name: str) -> bool:
-        """Whether this is a new utterance, and not one that is heard for the second time."""
+    def _begins(self, wire_name: str) -> str | None:
+        """The utterance that begins, unless it is heard for the second time."""
         for utterance in self._open:
             if utterance.is_heard_again:
                 utterance.wire_name, utterance.is_heard_again = wire_name, False
-                return False
-        self._open.append(_Utterance(wire_name, wire_name))
-        return True
+                return None
+        name = f"{wire_name}/{self._attempt}"  # each stream counts its utterances anew
+        self._open.append(_Utterance(name, wire_name))
+        return name
 
     def _ends_at(self, wire_name: str) -> str | None:
         """The utterance that ended, unless its end was reported before."""
@@ -241,11 +265,12 @@ class MeshMicrophone:
         return name
 
     def _acknowledged(self, until_sample: int) -> None:
-        while self._sent and self._sent[0].sample <= until_sample:
+        while self._kept and self._kept[0].sample <= until_sample:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        dropped = self._sent.popleft()
+        dropped = self._kept.popleft()
+        self._next = max(0, self._next - 1)
         self._first_kept = dropped.sample
         if dropped.request.WhichOneof("payload") == "audio":
             self._kept_bytes -= len(dropped.request.audio.data)

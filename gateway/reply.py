@@ -10,7 +10,7 @@ from gateway.backends import Backends, Speech
 from gateway.pacer import Track, Wheel
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import StartReply
-from mesh.errors import MeshError
+from mesh.errors import MeshError, first_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ async def run(start: StartReply, stage: Stage, audience: Audience) -> None:
         else:
             ended = await _think_aloud(start, stage, audience)
     except* MeshError as failed:
-        error = _first(failed)
+        error = first_of(failed)
         code = f"{error.tier or 'mesh'}_{error.status.name.lower()}"
         audience.take(sig.ReplyFailed(start.response_id, code, str(error)))
     else:
@@ -87,11 +87,3 @@ async def _speak(start: StartReply, stage: Stage, audience: Audience, speech: Sp
         await track.drain()
     finally:
         stage.wheel.leave(track)
-
-
-def _first(group: BaseExceptionGroup[MeshError]) -> MeshError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, MeshError)
-    return error

@@ -27,7 +27,7 @@ Res = TypeVar("Res")
 
 
 class Stream(Generic[Req, Res]):
-    """One call. Use it from one task; `stop` it in a `finally`."""
+    """One call. Iterate it in one task, write from any; `stop` it in a `finally`."""
 
     def __init__(
         self, link: Link, call: StreamStreamCall[Req, Res], tasks: asyncio.TaskGroup
@@ -41,6 +41,7 @@ class Stream(Generic[Req, Res]):
         """
         link.check()
         self._link, self._call = link, call
+        self._writing = asyncio.Lock()  # gRPC breaks the call when two tasks write at once
         self._news: asyncio.Queue[Res | grpc.aio.AioRpcError | None] = asyncio.Queue()
         self._pump = tasks.create_task(self._read(), name=f"{link.tier} stream")
 
@@ -51,7 +52,8 @@ class Stream(Generic[Req, Res]):
         """
         with calling(self._link.tier):
             try:
-                await self._call.write(message)
+                async with self._writing:
+                    await self._call.write(message)
             except asyncio.InvalidStateError as error:  # it ended; its status says why
                 await self._pump
                 raise _closed(await self._call.code()) from error

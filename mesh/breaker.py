@@ -53,6 +53,8 @@ class Breaker:
 
     def failed(self, now_s: float) -> bool:
         """Returns whether this opened the breaker."""
+        if self.state is State.OPEN and now_s < self._until_s:
+            return False  # late news of a call from before; it does not make the rest longer
         self._failed += 1
         if self.state is State.CLOSED and self._failed < self._limit:
             return False

@@ -53,7 +53,7 @@ class Chain(Generic[E]):
                 raise ValueError(f"no {tier} engine {name!r}; there are: {known}")
         loaded: dict[str, E] = {}
         absent: dict[str, str] = {}
-        for name in names:
+        for name in dict.fromkeys(names):
             try:
                 loaded[name] = make(resolve_name(engines[name]))
             except (NotInstalled, ImportError) as error:

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import os
 import sys
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
@@ -57,7 +58,12 @@ def environment() -> Mapping[str, str]:
 
 
 def load(
-    cls: type[T], env: Mapping[str, str] | None = None, *, prefix: str, file: Path | None = None
+    cls: type[T],
+    env: Mapping[str, str] | None = None,
+    *,
+    prefix: str,
+    file: Path | None = None,
+    strict: bool = False,
 ) -> T:
     """Fill the dataclass `cls`.
 
@@ -65,10 +71,11 @@ def load(
         env: Variables; None means those of this process.
         file: A TOML file for what the environment does not set; None means the one
             that VOICEMESH_CONFIG names, if it does.
+        strict: A key under `[prefix]` in the file that is no setting is a mistake too.
 
     Raises:
-        ConfigError: variables are missing, of the wrong type or out of bounds; all of
-            them at once.
+        ConfigError: variables are missing, of the wrong type or out of bounds, or the
+            file cannot be read; all of them at once.
     """
     env = environment() if env is None else env
     values: dict[str, Any] = {}
@@ -76,10 +83,12 @@ def load(
     hints = get_type_hints(cls)
     try:
         written = _read(file or _named_file(env), prefix)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError([f"{FILE_VARIABLE}: {error}"]) from error
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        name = variable(field, prefix)
+    settings = {variable(field, prefix): field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    if strict:
+        mistakes += _unknown(written, settings, prefix)
+    for name, field in settings.items():
         found = env.get(name, written.get(name))
         try:
             if found is not None:
@@ -105,7 +114,7 @@ def main(cls: type[S], prefix: str, run: Callable[[S], Coroutine[Any, Any, None]
     Wrong settings are printed one a line and end the process with status 2.
     """
     try:
-        config = load(cls, prefix=prefix)
+        config = load(cls, prefix=prefix, strict=True)
     except ConfigError as error:
         for mistake in error.mistakes:
             print(mistake, file=sys.stderr)  # noqa: T201 - logs are not set up without settings
@@ -125,9 +134,17 @@ def _read(file: Path | None, prefix: str) -> dict[str, Any]:
         return {}
     tree = tomllib.loads(file.read_text())
     found = {key.upper(): value for key, value in tree.items() if not isinstance(value, dict)}
-    for key, value in tree.get(prefix, {}).items():
+    table = tree.get(prefix, {})
+    if not isinstance(table, dict):
+        raise ValueError(f"{file}: [{prefix}] is not a table")
+    for key, value in table.items():
         found[f"{prefix}_{key}".upper()] = value
     return found
+
+
+def _unknown(written: Iterable[str], settings: Iterable[str], prefix: str) -> list[str]:
+    own = {name for name in written if name.startswith(f"{prefix}_".upper())}
+    return [f"{name} is no setting" for name in sorted(own.difference(settings))]
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:
@@ -145,11 +162,23 @@ def _parse(hint: Any, found: Any) -> Any:
     if hint is bool:
         return _truth(found)
     if hint in (int, float):
-        try:
-            return hint(found)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"not {'an integer' if hint is int else 'a number'}") from error
+        return _number(hint, found)
+    if not isinstance(found, str):  # from TOML, which has types of its own
+        raise ValueError("not a text")
     return hint(found)
+
+
+def _number(hint: type[int] | type[float], found: Any) -> int | float:
+    wrong = "not an integer" if hint is int else "not a number"
+    try:
+        number = hint(found)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(wrong) from error
+    if isinstance(found, bool) or (isinstance(found, float) and number != found):
+        raise ValueError(wrong)  # TOML's true, or 1.5 for an integer
+    if not math.isfinite(number):
+        raise ValueError(wrong)
+    return number
 
 
 def _strip(part: Any) -> Any:

@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -34,6 +35,9 @@ from ovos.common.v1 import common_pb2 as pb
 
 DOMAIN = "voicemesh.ovos"
 TENANT_KEY = "x-tenant-id"
+MAX_DETAIL_CHARS = (
+    400  # trailers over 8 KB fail the call as RESOURCE_EXHAUSTED, and it is there twice
+)
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +131,8 @@ def to_status(error: MeshError) -> status_pb2.Status:
         delay = Duration()
         delay.FromTimedelta(timedelta(seconds=error.retry_after_s))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    status = status_pb2.Status(code=code_pb2.Code.Value(error.status.name), message=error.detail)
+    code = code_pb2.Code.Value(error.status.name)
+    status = status_pb2.Status(code=code, message=error.detail[:MAX_DETAIL_CHARS])
     for detail in details:
         packed = AnyMessage()
         packed.Pack(detail)
@@ -155,7 +160,8 @@ def _details(error: grpc.aio.AioRpcError) -> list[AnyMessage]:
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin":
             raw = value if isinstance(value, bytes) else value.encode()
-            return list(status_pb2.Status.FromString(raw).details)
+            with suppress(DecodeError):  # not from us
+                return list(status_pb2.Status.FromString(raw).details)
     return []
 
 
@@ -166,6 +172,15 @@ def calling(tier: str) -> Iterator[None]:
         yield
     except grpc.aio.AioRpcError as error:
         raise from_rpc(error, tier) from error
+
+
+def first_of(group: BaseExceptionGroup[MeshError]) -> MeshError:
+    """The first error of those a TaskGroup raised, however deep it lies."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, MeshError)
+    return error
 
 
 @asynccontextmanager

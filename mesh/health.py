@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import grpc
+from grpc_health.v1 import health, health_pb2
 
 from mesh.errors import answering, deadline_required
 from ovos.worker.v1 import worker_pb2 as pb
@@ -32,6 +35,32 @@ class Load:
     """Pieces of work that wait for a model."""
 
 
+class HealthServicer(health.aio.HealthServicer):  # type: ignore[misc]
+    """grpc.health.v1, with watches that can be ended: they would hold up the server's end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watches: set[asyncio.Timeout] = set()
+
+    async def Watch(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as watch:
+                self._watches.add(watch)
+                try:
+                    await super().Watch(request, context)
+                finally:
+                    self._watches.discard(watch)
+
+    def end_watches(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for watch in self._watches:
+            watch.reschedule(now_s)
+
+
 class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     def __init__(self, load: Callable[[], Load], drain: Callable[[float], None]) -> None:
         """
@@ -41,6 +70,10 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         self.worker_id = f"w_{secrets.token_hex(8)}"
         self.state: pb.WorkerState.ValueType = pb.WORKER_STATE_STARTING
         self._load, self._drain = load, drain
+        self._ended = asyncio.Event()
+
+    def end_watches(self) -> None:
+        self._ended.set()
 
     async def GetStatus(
         self,
@@ -56,10 +89,12 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         request: pb.WatchStatusRequest,
         context: grpc.aio.ServicerContext[pb.WatchStatusRequest, pb.WatchStatusResponse],
     ) -> AsyncIterator[pb.WatchStatusResponse]:
-        while True:
+        while not self._ended.is_set():
             status = self._status()
             yield pb.WatchStatusResponse(status=status)
-            await asyncio.sleep(BUSY_EVERY_S if status.active_streams else IDLE_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BUSY_EVERY_S if status.active_streams else IDLE_EVERY_S):
+                    await self._ended.wait()
 
     async def Drain(
         self,

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from pathlib import Path
 
 import msgspec
+
+_TENANT = re.compile(r"[!-~]([ -~]*[!-~])?")  # what gRPC metadata can carry
 
 
 class KeyFileError(ValueError):
@@ -26,6 +29,10 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
     tenant: str
     name: str = ""
+
+    def __post_init__(self) -> None:
+        if not _TENANT.fullmatch(self.tenant):
+            raise KeyFileError(f"tenant {self.tenant!r} is not printable ASCII")
 
 
 class KeyFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,8 +3,8 @@
     log = logging.getLogger(__name__)
     log.info("reply finished", extra={"response_id": rid, "status": "cancelled"})
 
-Never what people said, never a secret: fields of such names are dropped here too, in
-case a line forgets.
+Never what people said, never a secret: fields of such names are dropped here too, at
+any depth, in case a line forgets.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -26,6 +27,7 @@ _PRIVATE = {
     "text", "transcript", "audio", "prompt", "instructions", "arguments", "output", "delta",
     "authorization", "api_key", "key", "secret", "token", "password", "url",
 }  # fmt: skip
+_NESTED = (dict, list, tuple)
 
 
 def setup(service: str, level: str = "INFO") -> None:
@@ -76,4 +78,16 @@ class _Ids(logging.Filter):
                 setattr(record, name, value)
         for name in _PRIVATE & record.__dict__.keys():
             delattr(record, name)
+        for name, value in record.__dict__.items():
+            if isinstance(value, _NESTED) and name not in ("args", "exc_info"):
+                record.__dict__[name] = _without_private(value)
         return True
+
+
+def _without_private(value: Any) -> Any:
+    match value:
+        case dict():
+            return {k: _without_private(v) for k, v in value.items() if k not in _PRIVATE}
+        case list() | tuple():
+            return [_without_private(part) for part in value]
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest, start_http_server
@@ -10,8 +11,14 @@ LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0
 """Buckets of every latency histogram: they hold the limits our objectives name."""
 
 
+log = logging.getLogger(__name__)
+
+
 def serve(host: str, port: int) -> Callable[[], None]:
     """Answer /metrics on a thread of its own: rendering takes tens of milliseconds.
+
+    Args:
+        port: 0 takes a free one; the log says which.
 
     Returns:
         Stops it.
@@ -23,6 +30,8 @@ def serve(host: str, port: int) -> Callable[[], None]:
         server, thread = start_http_server(port, addr=host)
     except OSError as error:
         raise OSError(error.errno, f"metrics port {host}:{port}: {error.strerror}") from error
+
+    log.info("metrics listening", extra={"host": host, "port": server.server_port})
 
     def stop() -> None:
         server.shutdown()

@@ -3,7 +3,7 @@
     server = Server("stt", host, port, add=add, services=["ovos.stt.v1.SttService"])
     await server.start()      # listens; health says NOT_SERVING
     ...                       # load models
-    server.ready()            # health says SERVING
+    await server.ready()      # health says SERVING
     await until_stopped(server)
 
 Every server also answers grpc.health.v1, reflection and ovos.worker.v1.WorkerService.
@@ -16,12 +16,14 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mesh.health import Load, WorkerServicer
+from mesh.errors import Draining, answering
+from mesh.health import HealthServicer, Load, WorkerServicer
 from ovos.worker.v1 import worker_pb2, worker_pb2_grpc
 
 COMMON_OPTIONS: list[tuple[str, int]] = [
@@ -39,7 +41,8 @@ _OPTIONS = [
     ("grpc.max_concurrent_streams", 4096),
 ]
 _WORKER = "ovos.worker.v1.WorkerService"
-_ABORT_S = 2.0  # what is left after the drain gets this long to see its cancellation
+_ALWAYS = (f"/{health.SERVICE_NAME}/", f"/{reflection.SERVICE_NAME}/", f"/{_WORKER}/")
+_ABORT_S = 2.0  # what is left after the drain gets this long to end
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +72,12 @@ class Server:
         """
         self.name, self.host, self.port = name, host, port
         self.draining = asyncio.Event()
-        """Set when no new stream should come and the open ones should look for an end."""
+        """Set when no new call is taken and the open ones should look for an end."""
+        self.asked_to_stop = asyncio.Event()
+        """Set by SIGTERM, SIGINT and WorkerService.Drain; `until_stopped` waits for it."""
         self._add, self._services = add, [*services, _WORKER]
         self._max_rpcs, self._drain_s, self._load = max_rpcs, drain_s, load
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         self._worker = WorkerServicer(load, self._drain_now)
         self._server: grpc.aio.Server | None = None
 
@@ -87,24 +92,30 @@ class Server:
         Raises:
             OSError: the port is taken; the message names it.
         """
-        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=self._max_rpcs)
+        self._server = grpc.aio.server(
+            interceptors=[_Refusal(self.draining)],
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=self._max_rpcs,
+        )
         self._add(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(self._worker, self._server)
         names = [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, self._server)
         await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
-        address = f"{self.host}:{self.port}"
+        where = address(self.host, self.port)
         try:
-            self.port = self._server.add_insecure_port(address)
+            self.port = self._server.add_insecure_port(where)
         except RuntimeError as error:
             setting = f"{self.name.upper()}_PORT"
-            raise OSError(f"cannot listen on {address} ({setting}): {error}") from error
+            raise OSError(f"cannot listen on {where} ({setting}): {error}") from error
         await self._server.start()
         log.info("listening", extra={"host": self.host, "port": self.port})
 
     async def ready(self) -> None:
-        """Say that calls can be served."""
+        """Say that calls can be served. While draining it changes nothing."""
+        if self.draining.is_set():
+            return
         self._worker.state = worker_pb2.WORKER_STATE_SERVING
         await self._say(health_pb2.HealthCheckResponse.SERVING)
         log.info("ready", extra={"port": self.port})
@@ -115,9 +126,9 @@ class Server:
 
     async def drain(self) -> None:
         """Refuse what is new, wait until the open streams have ended or `drain_s` is over."""
+        self.draining.set()
         self._worker.state = worker_pb2.WORKER_STATE_DRAINING
         await self._health.enter_graceful_shutdown()
-        self.draining.set()
         log.info("draining", extra={"streams": self._load().active_streams})
         try:
             async with asyncio.timeout(self._drain_s):
@@ -127,8 +138,10 @@ class Server:
             log.warning("drain ran out of time", extra={"streams": self._load().active_streams})
 
     async def stop(self) -> None:
-        """Close the socket and cancel what is left."""
+        """Close the socket; what is left has two seconds, then it is cancelled."""
         if self._server is not None:
+            self._health.end_watches()
+            self._worker.end_watches()
             await self._server.stop(_ABORT_S)
             self._server = None
             log.info("stopped")
@@ -136,35 +149,62 @@ class Server:
     def _drain_now(self, grace_s: float) -> None:
         """An operator asks to drain: the same as SIGTERM, with a grace of its own."""
         self._drain_s = grace_s or self._drain_s
-        signal.raise_signal(signal.SIGTERM)
+        self.asked_to_stop.set()
 
     async def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *self._services):
             await self._health.set(name, status)
 
 
+def address(host: str, port: int) -> str:
+    """As gRPC wants it: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 async def until_stopped(server: Server) -> None:
-    """Serve until SIGTERM or SIGINT, then drain and stop. A second signal skips the drain."""
+    """Serve until SIGTERM, SIGINT or WorkerService.Drain, then drain and stop.
+
+    A second signal skips the drain; the first one after a Drain call does not.
+    """
     loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
-    again = asyncio.Event()
+    impatient = asyncio.Event()
+    asks = [server.asked_to_stop, impatient]  # what the first signal means, and the second
 
     def on_signal() -> None:
-        (again if asked.is_set() else asked).set()
+        if asks:
+            asks.pop(0).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
-        await asked.wait()
+        await server.asked_to_stop.wait()
         async with asyncio.TaskGroup() as tasks:
             drain = tasks.create_task(server.drain(), name="drain")
-            hurry = tasks.create_task(_cancel_after(again, drain), name="hurry")
+            hurry = tasks.create_task(_cancel_after(impatient, drain), name="hurry")
             await asyncio.wait({drain})
             hurry.cancel()
     finally:
         await server.stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+class _Refusal(grpc.aio.ServerInterceptor):
+    """Turns new calls away while the server drains: gRPC itself would take them to the end."""
+
+    def __init__(self, draining: asyncio.Event) -> None:
+        self._draining = draining
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        if not self._draining.is_set() or details.method.startswith(_ALWAYS):
+            return await continuation(details)
+        # One answer for all: a call of one message looks like a stream of one.
+        return grpc.stream_stream_rpc_method_handler(_refuse)
+
+
+async def _refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    async with answering(context):
+        raise Draining("the server is going away")
 
 
 async def _cancel_after(event: asyncio.Event, task: asyncio.Task[None]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from mesh.errors import Overloaded
+from mesh.errors import Overloaded, Unavailable
 
 T = TypeVar("T")
 
@@ -44,17 +44,26 @@ class ModelThreads:
 
         Raises:
             Overloaded: too much waits already.
+            Unavailable: the threads are closed, now or while it waited.
         """
-        return await asyncio.wrap_future(self._submit(work, *args))
+        call = asyncio.wrap_future(self._submit(work, *args))
+        try:
+            # Not `await call`: that raises CancelledError also when `close` drops the work.
+            await asyncio.wait({call})
+            return _result(call)
+        finally:
+            call.cancel()  # drops it if it still waits
 
-    def stream(self, make: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
+    def stream(self, make: Callable[[], Iterator[T]]) -> AsyncGenerator[T]:
         """Iterate `make()` on a model thread, as fast as it goes.
 
         It does not wait for a slow reader, since the thread is everyone's: keep what one
         iterator gives small (a sentence). Closing the stream stops it between two items.
 
         Raises:
-            Overloaded: too much waits already. Other errors are those of the iterator.
+            Overloaded: too much waits already.
+            Unavailable: the threads are closed, now or while it waited.
+            Exception: whatever the iterator raises.
         """
         return _Stream(self._submit, make).items()
 
@@ -71,16 +80,23 @@ class ModelThreads:
                 raise Overloaded(f"{self._name}: {self.waiting} pieces of work wait already")
             self._taken += 1
         try:
-            future = self._pool.submit(contextvars.copy_context().run, work, *args)
-        except RuntimeError:  # shut down
+            future = self._pool.submit(contextvars.copy_context().run, _call, work, *args)
+        except RuntimeError as error:  # shut down
             self._release(None)
-            raise
+            raise Unavailable(f"{self._name}: closed") from error
         future.add_done_callback(self._release)
         return future
 
     def _release(self, _: object) -> None:
         with self._lock:
             self._taken -= 1
+
+
+class _End:
+    """Stands behind the last item of a stream."""
+
+
+_END: Final = _End()
 
 
 class _Stream(Generic[T]):
@@ -91,15 +107,17 @@ class _Stream(Generic[T]):
     ) -> None:
         self._submit, self._make = submit, make
         self._stopped = threading.Event()
-        self._items: asyncio.Queue[T | None] = asyncio.Queue()
+        self._items: asyncio.Queue[T | _End] = asyncio.Queue()
 
-    async def items(self) -> AsyncIterator[T]:
+    async def items(self) -> AsyncGenerator[T]:
         loop = asyncio.get_running_loop()
         done = asyncio.wrap_future(self._submit(self._produce, loop))
+        # However it ends. It comes behind the items: the loop calls in the order it was asked.
+        done.add_done_callback(lambda _: self._items.put_nowait(_END))
         try:
-            while (item := await self._items.get()) is not None:
+            while not isinstance(item := await self._items.get(), _End):
                 yield item
-            await done
+            _result(done)
         finally:
             self._stopped.set()
             done.cancel()  # drops it if it still waits; what runs sees `stopped`
@@ -115,5 +133,16 @@ class _Stream(Generic[T]):
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
-            if not self._stopped.is_set():
-                loop.call_soon_threadsafe(self._items.put_nowait, None)
+
+
+def _call(work: Callable[..., T], *args: object) -> T:
+    try:
+        return work(*args)
+    except StopIteration as error:  # a future cannot carry it: its awaiter would wait forever
+        raise RuntimeError("work raised StopIteration") from error
+
+
+def _result(ended: asyncio.Future[T]) -> T:
+    if ended.cancelled():
+        raise Unavailable("closed before the work began")
+    return ended.result()

@@ -49,9 +49,8 @@ def by_type(kinds: Mapping[str, Check], key: str = "type") -> Check:
             raise wrong_type(path, "an object", value)
         if key not in value:
             raise missing(at(path, key))
-        if value[key] not in kinds:
-            raise wrong_value(at(path, key), value[key], list(kinds))
-        return kinds[value[key]](value, path)
+        kind = one_of(*kinds)(value[key], at(path, key))
+        return kinds[kind](value, path)
 
     return check
 

@@ -10,8 +10,10 @@ import msgspec
 
 from .effects import ItemKept, Line
 from .items import (
+    Content,
     FunctionCall,
     FunctionCallOutput,
+    InputAudio,
     InputText,
     Item,
     Message,
@@ -41,6 +43,8 @@ class Entry:
     """Of model audio, as sent."""
     words: list[tuple[int, int]] = field(default_factory=list)
     """Of model audio: `(end_char, start_ms)` of each word."""
+    cut_ms: int | None = None
+    """Of model audio: how much of it the client says was heard."""
     ordinal: int = 0
     version: int = 0
 
@@ -74,12 +78,19 @@ def words_of(item: Item) -> str:
     """The text that is in the item itself."""
     match item:
         case Message():
-            parts = (p.text for p in item.content if isinstance(p, InputText | OutputText))
-            return "\n".join(parts)
+            return "\n".join(words for part in item.content if (words := _words(part)))
         case FunctionCall():
             return item.arguments
         case FunctionCallOutput():
             return item.output
+
+
+def _words(part: Content) -> str:
+    match part:
+        case InputText(text=text) | OutputText(text=text):
+            return text
+        case InputAudio(transcript=transcript) | OutputAudio(transcript=transcript):
+            return transcript or ""
 
 
 class Conversation:
@@ -101,6 +112,11 @@ class Conversation:
     def find(self, item_id: str) -> Entry | None:
         """The newest entry of that id: a client may use an id twice, as with OpenAI."""
         return next((e for e in reversed(self._entries) if e.item.id == item_id), None)
+
+    def find_awaited(self, item_id: str) -> Entry | None:
+        """The newest entry of that id whose words are still being recognised."""
+        found = (e for e in reversed(self._entries) if e.item.id == item_id and e.awaited)
+        return next(found, None)
 
     def has_call(self, call_id: str) -> bool:
         return any(
@@ -143,9 +159,9 @@ class Conversation:
         index = self._index(entry)
         return self._entries[index - 1].item.id if index > 0 else None
 
-    def awaited(self) -> set[str]:
-        """Items whose words are still being recognised."""
-        return {entry.item.id for entry in self._entries if entry.awaited}
+    def awaited(self) -> list[str]:
+        """Items whose words are still being recognised, in order."""
+        return [entry.item.id for entry in self._entries if entry.awaited]
 
     def lines(self) -> tuple[Line, ...]:
         """What a reply is made from."""

@@ -90,3 +90,5 @@ class Microphone:
     def forget(self, utterance: str) -> None:
         """Its words are there, or will not come."""
         self._items.pop(utterance, None)
+        if utterance == self.utterance:
+            self.utterance = None

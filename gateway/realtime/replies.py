@@ -12,7 +12,7 @@ from . import effects as do
 from . import signals as sig
 from .conversation import Conversation, NewId
 from .effects import Effect
-from .refusals import SERVER_ERROR, Refusal, refuse
+from .refusals import SERVER_ERROR, Refusal, Refused, refuse
 from .response import Response
 from .server_events import Error
 from .settings import Settings, merge, voice_is_fixed
@@ -64,11 +64,18 @@ class Replies:
             metadata=wanted.get("metadata"),
             conversation=self._conversation,
             new_id=self._new_id,
-            waits_for=self._conversation.awaited(),
+            waits_for=set(self._conversation.awaited()),
         )
         self._live[response.id] = response
         effects = response.created()
         return effects if response.waits_for else [*effects, response.start()]
+
+    def answer(self, settings: Settings) -> list[Effect]:
+        """The user has spoken. The turn stands, even if it cannot be answered now."""
+        try:
+            return self.create({}, settings)
+        except Refused as refused:
+            return [do.Send(Error.of(refused.refusal))]
 
     def cancel(self, response_id: str | None) -> list[Effect]:
         """

@@ -172,6 +172,8 @@ class Response:
             speaks = self.settings.speaks
             content = OutputAudio(self.text) if speaks else OutputText(self.text)
             entry.change(content=(content,))
+            if entry.cut_ms is not None:  # what the client says is better than what we think
+                entry.text = entry.heard(entry.cut_ms)
         entry.change(status=status)
         previous = self.conversation.previous_id(entry)
         return [

@@ -121,7 +121,7 @@ class Session:
         entry = Entry(msgspec.structs.replace(item, id=item.id or self._new_id("item")))
         if isinstance(item, FunctionCall) and not item.call_id:
             entry.change(call_id=self._new_id("call"))
-        entry.text = event.new.transcript or words_of(item)
+        entry.text = words_of(item)
         previous = self._conversation.insert(entry, index)
         effects: list[Effect] = [
             do.Send(ev.ItemAdded(previous, entry.item)),
@@ -152,7 +152,8 @@ class Session:
                 f"Audio content of {entry.audio_ms}ms is already shorter than "
                 f"{event.audio_end_ms}ms",
             )
-        entry.text = entry.heard(event.audio_end_ms)
+        entry.cut_ms = event.audio_end_ms
+        entry.text = entry.heard(entry.cut_ms)
         if entry.is_spoken:
             entry.change(content=(OutputAudio(""),))
         truncated = ev.ItemTruncated(event.item_id, event.content_index, event.audio_end_ms)

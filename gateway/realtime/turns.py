@@ -10,7 +10,7 @@ from typing import assert_never
 from . import effects as do
 from . import server_events as ev
 from . import signals as sig
-from .conversation import Conversation, Entry, NewId
+from .conversation import Conversation, Entry, NewId, words_of
 from .effects import Effect
 from .items import InputAudio, Message
 from .microphone import Microphone
@@ -95,7 +95,7 @@ class Turns:
         effects: list[Effect] = [do.Send(ev.SpeechStopped(news.audio_ms, item_id))]
         effects += self._committed(item_id)
         if self._vad is not None and self._vad.create_response:
-            effects += self._replies.create({}, self.settings)
+            effects += self._replies.answer(self.settings)
         return effects
 
     def _committed(self, item_id: str) -> list[Effect]:
@@ -109,18 +109,19 @@ class Turns:
         ]
 
     def _hypothesis(self, news: sig.Hypothesis) -> list[Effect]:
-        entry = self._entry(news.utterance)
+        entry = self._awaited(news.utterance)
         if entry is None or not self._tells:
             return []
         return self._delta(entry.item.id, news.text[: news.stable_chars])
 
     def _transcribed(self, news: sig.Transcribed) -> list[Effect]:
-        entry = self._entry(news.utterance)
+        entry = self._awaited(news.utterance)
         self._microphone.forget(news.utterance)
-        if entry is None or not entry.awaited:
+        if entry is None:
             return []  # deleted meanwhile, or known already
-        entry.awaited, entry.text = False, news.text
+        entry.awaited = False
         entry.change(content=_heard(entry.item, news.text))
+        entry.text = words_of(entry.item)
         effects: list[Effect] = []
         if self._tells:
             effects = self._delta(entry.item.id, news.text)
@@ -140,9 +141,9 @@ class Turns:
         return [do.Send(ev.TranscriptionDelta(item_id, text[len(sent) :]))]
 
     def _not_transcribed(self, utterance: str, reason: str) -> list[Effect]:
-        entry = self._entry(utterance)
+        entry = self._awaited(utterance)
         self._microphone.forget(utterance)
-        if entry is None or not entry.awaited:
+        if entry is None:
             return []
         entry.awaited = False
         item_id = entry.item.id
@@ -168,9 +169,9 @@ class Turns:
         """Whether the client asked for transcripts."""
         return self.settings.audio.input.transcription is not None
 
-    def _entry(self, utterance: str) -> Entry | None:
+    def _awaited(self, utterance: str) -> Entry | None:
         item_id = self._microphone.item_of(utterance)
-        return self._conversation.find(item_id or utterance)
+        return self._conversation.find_awaited(item_id or utterance)
 
 
 def _heard(item: object, text: str) -> tuple[object, ...]:

@@ -10,13 +10,10 @@ import pytest
 from gateway import app
 from gateway.config import Config
 from gateway.recorder import Recorder
-from mesh import keys
 from ovos.persistence.v1 import persistence_pb2 as pb
 from tests.client import RealtimeClient
 from tests.fakes.backends import FakeBackends
-
-KEY = "sk-test-0123456789abcdef"
-PEPPER = "00ff"
+from tests.unit.gateway.keys import KEY, keys_json
 
 
 class ListRecorder(Recorder):
@@ -37,9 +34,8 @@ class ListRecorder(Recorder):
 
 @pytest.fixture
 def keys_file(tmp_path):
-    hashed = keys.hash_key(PEPPER, KEY)
     file = tmp_path / "keys.json"
-    file.write_text(f'{{"pepper": "{PEPPER}", "keys": [{{"hash": "{hashed}", "tenant": "acme"}}]}}')
+    file.write_text(keys_json({KEY: "acme"}))
     return file
 
 

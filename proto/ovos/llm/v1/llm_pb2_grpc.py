@@ -64,13 +64,21 @@ class LlmOrchestratorServiceServicer(object):
 
         Retry: safe on another worker until the first delta has arrived. After that
         the client must either accept the partial text or start a new response.
+
+        Cancel: send `cancel`; the call to the provider is closed at once. RPC cancellation
+        does the same and gets no answer.
+
+        Errors: INVALID_ARGUMENT for a broken protocol or a request that no provider can be
+        asked; UNAVAILABLE when every provider failed before the first delta;
+        DEADLINE_EXCEEDED when the budget is spent; RESOURCE_EXHAUSTED when the worker is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists models over all providers.
+        """Lists models over all providers, the one that serves first. Needs a deadline; a
+        provider that does not answer is listed as not available.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

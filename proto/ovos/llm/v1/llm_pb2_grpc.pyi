@@ -46,9 +46,18 @@ class LlmOrchestratorServiceStub:
 
     Retry: safe on another worker until the first delta has arrived. After that
     the client must either accept the partial text or start a new response.
+
+    Cancel: send `cancel`; the call to the provider is closed at once. RPC cancellation
+    does the same and gets no answer.
+
+    Errors: INVALID_ARGUMENT for a broken protocol or a request that no provider can be
+    asked; UNAVAILABLE when every provider failed before the first delta;
+    DEADLINE_EXCEEDED when the budget is spent; RESOURCE_EXHAUSTED when the worker is full.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_llm_pb2.ListModelsRequest, _llm_pb2.ListModelsResponse]
-    """Lists models over all providers."""
+    """Lists models over all providers, the one that serves first. Needs a deadline; a
+    provider that does not answer is listed as not available.
+    """
 
 @_typing.type_check_only
 class LlmOrchestratorServiceAsyncStub(LlmOrchestratorServiceStub):
@@ -68,9 +77,18 @@ class LlmOrchestratorServiceAsyncStub(LlmOrchestratorServiceStub):
 
     Retry: safe on another worker until the first delta has arrived. After that
     the client must either accept the partial text or start a new response.
+
+    Cancel: send `cancel`; the call to the provider is closed at once. RPC cancellation
+    does the same and gets no answer.
+
+    Errors: INVALID_ARGUMENT for a broken protocol or a request that no provider can be
+    asked; UNAVAILABLE when every provider failed before the first delta;
+    DEADLINE_EXCEEDED when the budget is spent; RESOURCE_EXHAUSTED when the worker is full.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_llm_pb2.ListModelsRequest, _llm_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists models over all providers."""
+    """Lists models over all providers, the one that serves first. Needs a deadline; a
+    provider that does not answer is listed as not available.
+    """
 
 class LlmOrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Produces the assistant's side of a conversation."""
@@ -93,6 +111,13 @@ class LlmOrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Retry: safe on another worker until the first delta has arrived. After that
         the client must either accept the partial text or start a new response.
+
+        Cancel: send `cancel`; the call to the provider is closed at once. RPC cancellation
+        does the same and gets no answer.
+
+        Errors: INVALID_ARGUMENT for a broken protocol or a request that no provider can be
+        asked; UNAVAILABLE when every provider failed before the first delta;
+        DEADLINE_EXCEEDED when the budget is spent; RESOURCE_EXHAUSTED when the worker is full.
         """
 
     @_abc_1.abstractmethod
@@ -101,6 +126,8 @@ class LlmOrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _llm_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_llm_pb2.ListModelsResponse, _abc.Awaitable[_llm_pb2.ListModelsResponse]]:
-        """Lists models over all providers."""
+        """Lists models over all providers, the one that serves first. Needs a deadline; a
+        provider that does not answer is listed as not available.
+        """
 
 def add_LlmOrchestratorServiceServicer_to_server(servicer: LlmOrchestratorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

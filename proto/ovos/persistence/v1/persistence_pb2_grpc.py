@@ -83,35 +83,40 @@ class PersistenceServiceServicer(object):
         """Takes in records and acknowledges them once they are durable. Records may be
         sent again after a broken stream: a record_id is stored once.
 
-        Client: config, then records, then finish. Server: acks in order.
+        Client: config, then records, then finish. Server: acks in order. A stream that ends
+        without finish keeps what was acknowledged. Errors: INVALID_ARGUMENT for a broken
+        protocol, a gap in the batches or a batch that is too large; UNAVAILABLE when the
+        buffer or the database is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetConversation(self, request, context):
-        """Reads one conversation without its items.
+        """Reads one conversation without its items. NOT_FOUND if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListConversations(self, request, context):
-        """Lists conversations, newest first.
+        """Lists conversations, newest first. INVALID_ARGUMENT for a bad page token or size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListItems(self, request, context):
-        """Lists items of a conversation, newest first unless asked otherwise.
+        """Lists items of a conversation, newest first unless asked otherwise. NOT_FOUND if
+        there is no such conversation; INVALID_ARGUMENT for a bad page token or size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportConversation(self, request, context):
-        """Streams all records of a conversation, oldest first, for export or replay.
+        """Streams all records of a conversation, oldest first, for export or replay. NOT_FOUND
+        if there is none. Cancelling it stops the reading.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,16 +42,23 @@ class PersistenceServiceStub:
     """Takes in records and acknowledges them once they are durable. Records may be
     sent again after a broken stream: a record_id is stored once.
 
-    Client: config, then records, then finish. Server: acks in order.
+    Client: config, then records, then finish. Server: acks in order. A stream that ends
+    without finish keeps what was acknowledged. Errors: INVALID_ARGUMENT for a broken
+    protocol, a gap in the batches or a batch that is too large; UNAVAILABLE when the
+    buffer or the database is away.
     """
     GetConversation: _grpc.UnaryUnaryMultiCallable[_persistence_pb2.GetConversationRequest, _persistence_pb2.GetConversationResponse]
-    """Reads one conversation without its items."""
+    """Reads one conversation without its items. NOT_FOUND if there is none."""
     ListConversations: _grpc.UnaryUnaryMultiCallable[_persistence_pb2.ListConversationsRequest, _persistence_pb2.ListConversationsResponse]
-    """Lists conversations, newest first."""
+    """Lists conversations, newest first. INVALID_ARGUMENT for a bad page token or size."""
     ListItems: _grpc.UnaryUnaryMultiCallable[_persistence_pb2.ListItemsRequest, _persistence_pb2.ListItemsResponse]
-    """Lists items of a conversation, newest first unless asked otherwise."""
+    """Lists items of a conversation, newest first unless asked otherwise. NOT_FOUND if
+    there is no such conversation; INVALID_ARGUMENT for a bad page token or size.
+    """
     ExportConversation: _grpc.UnaryStreamMultiCallable[_persistence_pb2.ExportConversationRequest, _persistence_pb2.ExportConversationResponse]
-    """Streams all records of a conversation, oldest first, for export or replay."""
+    """Streams all records of a conversation, oldest first, for export or replay. NOT_FOUND
+    if there is none. Cancelling it stops the reading.
+    """
     DeleteConversation: _grpc.UnaryUnaryMultiCallable[_persistence_pb2.DeleteConversationRequest, _persistence_pb2.DeleteConversationResponse]
     """Deletes a conversation and all that belongs to it. Idempotent."""
 
@@ -69,16 +76,23 @@ class PersistenceServiceAsyncStub(PersistenceServiceStub):
     """Takes in records and acknowledges them once they are durable. Records may be
     sent again after a broken stream: a record_id is stored once.
 
-    Client: config, then records, then finish. Server: acks in order.
+    Client: config, then records, then finish. Server: acks in order. A stream that ends
+    without finish keeps what was acknowledged. Errors: INVALID_ARGUMENT for a broken
+    protocol, a gap in the batches or a batch that is too large; UNAVAILABLE when the
+    buffer or the database is away.
     """
     GetConversation: _aio.UnaryUnaryMultiCallable[_persistence_pb2.GetConversationRequest, _persistence_pb2.GetConversationResponse]  # type: ignore[assignment]
-    """Reads one conversation without its items."""
+    """Reads one conversation without its items. NOT_FOUND if there is none."""
     ListConversations: _aio.UnaryUnaryMultiCallable[_persistence_pb2.ListConversationsRequest, _persistence_pb2.ListConversationsResponse]  # type: ignore[assignment]
-    """Lists conversations, newest first."""
+    """Lists conversations, newest first. INVALID_ARGUMENT for a bad page token or size."""
     ListItems: _aio.UnaryUnaryMultiCallable[_persistence_pb2.ListItemsRequest, _persistence_pb2.ListItemsResponse]  # type: ignore[assignment]
-    """Lists items of a conversation, newest first unless asked otherwise."""
+    """Lists items of a conversation, newest first unless asked otherwise. NOT_FOUND if
+    there is no such conversation; INVALID_ARGUMENT for a bad page token or size.
+    """
     ExportConversation: _aio.UnaryStreamMultiCallable[_persistence_pb2.ExportConversationRequest, _persistence_pb2.ExportConversationResponse]  # type: ignore[assignment]
-    """Streams all records of a conversation, oldest first, for export or replay."""
+    """Streams all records of a conversation, oldest first, for export or replay. NOT_FOUND
+    if there is none. Cancelling it stops the reading.
+    """
     DeleteConversation: _aio.UnaryUnaryMultiCallable[_persistence_pb2.DeleteConversationRequest, _persistence_pb2.DeleteConversationResponse]  # type: ignore[assignment]
     """Deletes a conversation and all that belongs to it. Idempotent."""
 
@@ -99,7 +113,10 @@ class PersistenceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes in records and acknowledges them once they are durable. Records may be
         sent again after a broken stream: a record_id is stored once.
 
-        Client: config, then records, then finish. Server: acks in order.
+        Client: config, then records, then finish. Server: acks in order. A stream that ends
+        without finish keeps what was acknowledged. Errors: INVALID_ARGUMENT for a broken
+        protocol, a gap in the batches or a batch that is too large; UNAVAILABLE when the
+        buffer or the database is away.
         """
 
     @_abc_1.abstractmethod
@@ -108,7 +125,7 @@ class PersistenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _persistence_pb2.GetConversationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_persistence_pb2.GetConversationResponse, _abc.Awaitable[_persistence_pb2.GetConversationResponse]]:
-        """Reads one conversation without its items."""
+        """Reads one conversation without its items. NOT_FOUND if there is none."""
 
     @_abc_1.abstractmethod
     def ListConversations(
@@ -116,7 +133,7 @@ class PersistenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _persistence_pb2.ListConversationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_persistence_pb2.ListConversationsResponse, _abc.Awaitable[_persistence_pb2.ListConversationsResponse]]:
-        """Lists conversations, newest first."""
+        """Lists conversations, newest first. INVALID_ARGUMENT for a bad page token or size."""
 
     @_abc_1.abstractmethod
     def ListItems(
@@ -124,7 +141,9 @@ class PersistenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _persistence_pb2.ListItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_persistence_pb2.ListItemsResponse, _abc.Awaitable[_persistence_pb2.ListItemsResponse]]:
-        """Lists items of a conversation, newest first unless asked otherwise."""
+        """Lists items of a conversation, newest first unless asked otherwise. NOT_FOUND if
+        there is no such conversation; INVALID_ARGUMENT for a bad page token or size.
+        """
 
     @_abc_1.abstractmethod
     def ExportConversation(
@@ -132,7 +151,9 @@ class PersistenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _persistence_pb2.ExportConversationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_persistence_pb2.ExportConversationResponse], _abc.AsyncIterator[_persistence_pb2.ExportConversationResponse]]:
-        """Streams all records of a conversation, oldest first, for export or replay."""
+        """Streams all records of a conversation, oldest first, for export or replay. NOT_FOUND
+        if there is none. Cancelling it stops the reading.
+        """
 
     @_abc_1.abstractmethod
     def DeleteConversation(

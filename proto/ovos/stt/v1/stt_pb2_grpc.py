@@ -69,20 +69,29 @@ class SttServiceServicer(object):
         Fail-over: the client keeps the audio after the last acknowledged sample. On
         UNAVAILABLE it opens a stream on another worker with attempt + 1, sets
         resume_from_sample and sends that audio again.
+
+        Errors: INVALID_ARGUMENT for a broken protocol (no config first, a second config, a
+        gap in the samples, a chunk above 64 KiB); RESOURCE_EXHAUSTED when the worker is
+        full: try another; UNAVAILABLE while it drains or when no engine can serve. What
+        concerns one utterance only is `utterance_failed`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Recognize(self, request, context):
-        """Recognizes one complete utterance. Safe to retry and to hedge. Needs a deadline.
+        """Recognizes one complete utterance. Safe to retry and to hedge.
+
+        Needs a deadline. Cancelling it drops the work. Errors: INVALID_ARGUMENT for audio
+        that is too long or of an unknown format, or without a deadline; RESOURCE_EXHAUSTED
+        when the worker is full; UNAVAILABLE when no engine can serve.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists what this worker can do.
+        """Lists what this worker can do. Needs a deadline; has no errors of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,11 +46,21 @@ class SttServiceStub:
     Fail-over: the client keeps the audio after the last acknowledged sample. On
     UNAVAILABLE it opens a stream on another worker with attempt + 1, sets
     resume_from_sample and sends that audio again.
+
+    Errors: INVALID_ARGUMENT for a broken protocol (no config first, a second config, a
+    gap in the samples, a chunk above 64 KiB); RESOURCE_EXHAUSTED when the worker is
+    full: try another; UNAVAILABLE while it drains or when no engine can serve. What
+    concerns one utterance only is `utterance_failed`.
     """
     Recognize: _grpc.UnaryUnaryMultiCallable[_stt_pb2.RecognizeRequest, _stt_pb2.RecognizeResponse]
-    """Recognizes one complete utterance. Safe to retry and to hedge. Needs a deadline."""
+    """Recognizes one complete utterance. Safe to retry and to hedge.
+
+    Needs a deadline. Cancelling it drops the work. Errors: INVALID_ARGUMENT for audio
+    that is too long or of an unknown format, or without a deadline; RESOURCE_EXHAUSTED
+    when the worker is full; UNAVAILABLE when no engine can serve.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_stt_pb2.ListModelsRequest, _stt_pb2.ListModelsResponse]
-    """Lists what this worker can do."""
+    """Lists what this worker can do. Needs a deadline; has no errors of its own."""
 
 @_typing.type_check_only
 class SttServiceAsyncStub(SttServiceStub):
@@ -70,11 +80,21 @@ class SttServiceAsyncStub(SttServiceStub):
     Fail-over: the client keeps the audio after the last acknowledged sample. On
     UNAVAILABLE it opens a stream on another worker with attempt + 1, sets
     resume_from_sample and sends that audio again.
+
+    Errors: INVALID_ARGUMENT for a broken protocol (no config first, a second config, a
+    gap in the samples, a chunk above 64 KiB); RESOURCE_EXHAUSTED when the worker is
+    full: try another; UNAVAILABLE while it drains or when no engine can serve. What
+    concerns one utterance only is `utterance_failed`.
     """
     Recognize: _aio.UnaryUnaryMultiCallable[_stt_pb2.RecognizeRequest, _stt_pb2.RecognizeResponse]  # type: ignore[assignment]
-    """Recognizes one complete utterance. Safe to retry and to hedge. Needs a deadline."""
+    """Recognizes one complete utterance. Safe to retry and to hedge.
+
+    Needs a deadline. Cancelling it drops the work. Errors: INVALID_ARGUMENT for audio
+    that is too long or of an unknown format, or without a deadline; RESOURCE_EXHAUSTED
+    when the worker is full; UNAVAILABLE when no engine can serve.
+    """
     ListModels: _aio.UnaryUnaryMultiCallable[_stt_pb2.ListModelsRequest, _stt_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists what this worker can do."""
+    """Lists what this worker can do. Needs a deadline; has no errors of its own."""
 
 class SttServiceServicer(metaclass=_abc_1.ABCMeta):
     """Turns audio into text."""
@@ -97,6 +117,11 @@ class SttServiceServicer(metaclass=_abc_1.ABCMeta):
         Fail-over: the client keeps the audio after the last acknowledged sample. On
         UNAVAILABLE it opens a stream on another worker with attempt + 1, sets
         resume_from_sample and sends that audio again.
+
+        Errors: INVALID_ARGUMENT for a broken protocol (no config first, a second config, a
+        gap in the samples, a chunk above 64 KiB); RESOURCE_EXHAUSTED when the worker is
+        full: try another; UNAVAILABLE while it drains or when no engine can serve. What
+        concerns one utterance only is `utterance_failed`.
         """
 
     @_abc_1.abstractmethod
@@ -105,7 +130,12 @@ class SttServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stt_pb2.RecognizeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stt_pb2.RecognizeResponse, _abc.Awaitable[_stt_pb2.RecognizeResponse]]:
-        """Recognizes one complete utterance. Safe to retry and to hedge. Needs a deadline."""
+        """Recognizes one complete utterance. Safe to retry and to hedge.
+
+        Needs a deadline. Cancelling it drops the work. Errors: INVALID_ARGUMENT for audio
+        that is too long or of an unknown format, or without a deadline; RESOURCE_EXHAUSTED
+        when the worker is full; UNAVAILABLE when no engine can serve.
+        """
 
     @_abc_1.abstractmethod
     def ListModels(
@@ -113,6 +143,6 @@ class SttServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stt_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stt_pb2.ListModelsResponse, _abc.Awaitable[_stt_pb2.ListModelsResponse]]:
-        """Lists what this worker can do."""
+        """Lists what this worker can do. Needs a deadline; has no errors of its own."""
 
 def add_SttServiceServicer_to_server(servicer: SttServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -304,7 +304,9 @@ Global___FlushText: _TypeAlias = FlushText  # noqa: Y015
 
 @_typing.final
 class CancelSynthesis(_message.Message):
-    """Stops speaking and forgets text that has not been spoken."""
+    """Stops speaking and forgets text that has not been spoken. A segment that has begun
+    gets its segment_finished, with the samples and words that were sent, before the answer.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -326,7 +328,9 @@ Global___CancelSynthesis: _TypeAlias = CancelSynthesis  # noqa: Y015
 
 @_typing.final
 class FinishSynthesis(_message.Message):
-    """States that no more text will come."""
+    """States that no more text will come. A client that closes its side of the stream after
+    this gets the rest without further credit.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -70,20 +70,29 @@ class TtsServiceServicer(object):
 
         Fail-over: segments are independent. On UNAVAILABLE the client sends the text
         of unfinished segments to another worker and skips the samples it has played.
+
+        No deadline is needed: the stream lasts as long as the reply. Errors:
+        INVALID_ARGUMENT for a broken protocol (no config first, a gap in the text, too much
+        text); RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
+        drains or when every engine of the chain has failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Synthesize(self, request, context):
-        """Speaks one short text in one answer. Safe to retry and to hedge. Needs a deadline.
+        """Speaks one short text in one answer. Safe to retry and to hedge.
+
+        Needs a deadline. Cancelling it stops the engine. Errors: INVALID_ARGUMENT for a text
+        that is empty or too long, or without a deadline; RESOURCE_EXHAUSTED when the worker
+        is full; UNAVAILABLE when every engine of the chain has failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListVoices(self, request, context):
-        """Lists voices.
+        """Lists voices. Needs a deadline; has no errors of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,11 +47,21 @@ class TtsServiceStub:
 
     Fail-over: segments are independent. On UNAVAILABLE the client sends the text
     of unfinished segments to another worker and skips the samples it has played.
+
+    No deadline is needed: the stream lasts as long as the reply. Errors:
+    INVALID_ARGUMENT for a broken protocol (no config first, a gap in the text, too much
+    text); RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
+    drains or when every engine of the chain has failed.
     """
     Synthesize: _grpc.UnaryUnaryMultiCallable[_tts_pb2.SynthesizeRequest, _tts_pb2.SynthesizeResponse]
-    """Speaks one short text in one answer. Safe to retry and to hedge. Needs a deadline."""
+    """Speaks one short text in one answer. Safe to retry and to hedge.
+
+    Needs a deadline. Cancelling it stops the engine. Errors: INVALID_ARGUMENT for a text
+    that is empty or too long, or without a deadline; RESOURCE_EXHAUSTED when the worker
+    is full; UNAVAILABLE when every engine of the chain has failed.
+    """
     ListVoices: _grpc.UnaryUnaryMultiCallable[_tts_pb2.ListVoicesRequest, _tts_pb2.ListVoicesResponse]
-    """Lists voices."""
+    """Lists voices. Needs a deadline; has no errors of its own."""
 
 @_typing.type_check_only
 class TtsServiceAsyncStub(TtsServiceStub):
@@ -72,11 +82,21 @@ class TtsServiceAsyncStub(TtsServiceStub):
 
     Fail-over: segments are independent. On UNAVAILABLE the client sends the text
     of unfinished segments to another worker and skips the samples it has played.
+
+    No deadline is needed: the stream lasts as long as the reply. Errors:
+    INVALID_ARGUMENT for a broken protocol (no config first, a gap in the text, too much
+    text); RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
+    drains or when every engine of the chain has failed.
     """
     Synthesize: _aio.UnaryUnaryMultiCallable[_tts_pb2.SynthesizeRequest, _tts_pb2.SynthesizeResponse]  # type: ignore[assignment]
-    """Speaks one short text in one answer. Safe to retry and to hedge. Needs a deadline."""
+    """Speaks one short text in one answer. Safe to retry and to hedge.
+
+    Needs a deadline. Cancelling it stops the engine. Errors: INVALID_ARGUMENT for a text
+    that is empty or too long, or without a deadline; RESOURCE_EXHAUSTED when the worker
+    is full; UNAVAILABLE when every engine of the chain has failed.
+    """
     ListVoices: _aio.UnaryUnaryMultiCallable[_tts_pb2.ListVoicesRequest, _tts_pb2.ListVoicesResponse]  # type: ignore[assignment]
-    """Lists voices."""
+    """Lists voices. Needs a deadline; has no errors of its own."""
 
 class TtsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Turns text into audio."""
@@ -100,6 +120,11 @@ class TtsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fail-over: segments are independent. On UNAVAILABLE the client sends the text
         of unfinished segments to another worker and skips the samples it has played.
+
+        No deadline is needed: the stream lasts as long as the reply. Errors:
+        INVALID_ARGUMENT for a broken protocol (no config first, a gap in the text, too much
+        text); RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
+        drains or when every engine of the chain has failed.
         """
 
     @_abc_1.abstractmethod
@@ -108,7 +133,12 @@ class TtsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tts_pb2.SynthesizeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tts_pb2.SynthesizeResponse, _abc.Awaitable[_tts_pb2.SynthesizeResponse]]:
-        """Speaks one short text in one answer. Safe to retry and to hedge. Needs a deadline."""
+        """Speaks one short text in one answer. Safe to retry and to hedge.
+
+        Needs a deadline. Cancelling it stops the engine. Errors: INVALID_ARGUMENT for a text
+        that is empty or too long, or without a deadline; RESOURCE_EXHAUSTED when the worker
+        is full; UNAVAILABLE when every engine of the chain has failed.
+        """
 
     @_abc_1.abstractmethod
     def ListVoices(
@@ -116,6 +146,6 @@ class TtsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tts_pb2.ListVoicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tts_pb2.ListVoicesResponse, _abc.Awaitable[_tts_pb2.ListVoicesResponse]]:
-        """Lists voices."""
+        """Lists voices. Needs a deadline; has no errors of its own."""
 
 def add_TtsServiceServicer_to_server(servicer: TtsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

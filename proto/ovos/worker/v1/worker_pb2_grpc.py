@@ -57,7 +57,7 @@ class WorkerServiceServicer(object):
     """
 
     def GetStatus(self, request, context):
-        """Reads the worker's load once.
+        """Reads the worker's load once. Needs a deadline; has no errors of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -67,7 +67,8 @@ class WorkerServiceServicer(object):
         """Sends the load now and then at a steady pace: every 200 ms while the caller has
         streams on this worker, every second otherwise. Three missed messages mean that
         the worker hangs or is cut off. (A worker that dies is seen within milliseconds,
-        by the reset of its connection.)
+        by the reset of its connection.) It ends with the worker, or when cancelled; set no
+        deadline.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,7 +76,7 @@ class WorkerServiceServicer(object):
 
     def Drain(self, request, context):
         """Refuses new streams from now on and ends the others when they are idle or the
-        grace has passed.
+        grace has passed; then the process ends. Needs a deadline; a repeat is harmless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

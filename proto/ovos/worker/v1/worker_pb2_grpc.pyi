@@ -34,16 +34,17 @@ class WorkerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WorkerServiceAsyncStub: ...
     GetStatus: _grpc.UnaryUnaryMultiCallable[_worker_pb2.GetStatusRequest, _worker_pb2.GetStatusResponse]
-    """Reads the worker's load once."""
+    """Reads the worker's load once. Needs a deadline; has no errors of its own."""
     WatchStatus: _grpc.UnaryStreamMultiCallable[_worker_pb2.WatchStatusRequest, _worker_pb2.WatchStatusResponse]
     """Sends the load now and then at a steady pace: every 200 ms while the caller has
     streams on this worker, every second otherwise. Three missed messages mean that
     the worker hangs or is cut off. (A worker that dies is seen within milliseconds,
-    by the reset of its connection.)
+    by the reset of its connection.) It ends with the worker, or when cancelled; set no
+    deadline.
     """
     Drain: _grpc.UnaryUnaryMultiCallable[_worker_pb2.DrainRequest, _worker_pb2.DrainResponse]
     """Refuses new streams from now on and ends the others when they are idle or the
-    grace has passed.
+    grace has passed; then the process ends. Needs a deadline; a repeat is harmless.
     """
 
 @_typing.type_check_only
@@ -52,16 +53,17 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_worker_pb2.GetStatusRequest, _worker_pb2.GetStatusResponse]  # type: ignore[assignment]
-    """Reads the worker's load once."""
+    """Reads the worker's load once. Needs a deadline; has no errors of its own."""
     WatchStatus: _aio.UnaryStreamMultiCallable[_worker_pb2.WatchStatusRequest, _worker_pb2.WatchStatusResponse]  # type: ignore[assignment]
     """Sends the load now and then at a steady pace: every 200 ms while the caller has
     streams on this worker, every second otherwise. Three missed messages mean that
     the worker hangs or is cut off. (A worker that dies is seen within milliseconds,
-    by the reset of its connection.)
+    by the reset of its connection.) It ends with the worker, or when cancelled; set no
+    deadline.
     """
     Drain: _aio.UnaryUnaryMultiCallable[_worker_pb2.DrainRequest, _worker_pb2.DrainResponse]  # type: ignore[assignment]
     """Refuses new streams from now on and ends the others when they are idle or the
-    grace has passed.
+    grace has passed; then the process ends. Needs a deadline; a repeat is harmless.
     """
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -73,7 +75,7 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_worker_pb2.GetStatusResponse, _abc.Awaitable[_worker_pb2.GetStatusResponse]]:
-        """Reads the worker's load once."""
+        """Reads the worker's load once. Needs a deadline; has no errors of its own."""
 
     @_abc_1.abstractmethod
     def WatchStatus(
@@ -84,7 +86,8 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends the load now and then at a steady pace: every 200 ms while the caller has
         streams on this worker, every second otherwise. Three missed messages mean that
         the worker hangs or is cut off. (A worker that dies is seen within milliseconds,
-        by the reset of its connection.)
+        by the reset of its connection.) It ends with the worker, or when cancelled; set no
+        deadline.
         """
 
     @_abc_1.abstractmethod
@@ -94,7 +97,7 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_worker_pb2.DrainResponse, _abc.Awaitable[_worker_pb2.DrainResponse]]:
         """Refuses new streams from now on and ends the others when they are idle or the
-        grace has passed.
+        grace has passed; then the process ends. Needs a deadline; a repeat is harmless.
         """
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,73 @@
+"""What one 20 ms audio frame costs a gateway process, in and out, without the sockets.
+
+    python -m bench.frames
+
+In: JSON text → client event → session → effect. Out: signal → session → JSON text.
+Figures are microseconds a frame and, since machines differ, the ratio to decoding the
+same JSON and base64 with nothing of ours around it.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import time
+from collections.abc import Callable
+
+from gateway.realtime import signals as sig
+from gateway.realtime.codec import decode, encode
+from gateway.realtime.effects import Send, StartReply
+from gateway.realtime.session import Identity, Session
+
+FRAME = bytes(range(256)) * 3 + bytes(192)  # 960 bytes: 20 ms of PCM16 at 24 kHz
+ROUNDS = 20_000
+
+
+def main() -> None:
+    numbers = itertools.count()
+    session = Session(
+        Identity("sess_1", "bench", 0), new_id=lambda prefix: f"{prefix}_{next(numbers)}"
+    )
+    text = json.dumps(
+        {"type": "input_audio_buffer.append", "audio": base64.b64encode(FRAME).decode()}
+    )
+    [start] = [
+        e
+        for e in session.receive(decode('{"type":"response.create"}'))
+        if isinstance(e, StartReply)
+    ]
+    session.receive(sig.ReplyText(start.response_id, "Hello."))
+    audio = sig.ReplyAudio(start.response_id, FRAME)
+
+    def bare() -> None:
+        base64.b64decode(json.loads(text)["audio"])
+
+    def hear() -> None:
+        session.receive(decode(text))
+
+    def speak() -> None:
+        for effect in session.receive(audio):
+            if isinstance(effect, Send):
+                encode(effect.event, "event_0123456789")
+
+    base_us = _measure(bare)
+    print(f"{'json.loads + b64decode':24} {base_us:7.2f} µs   1.00×")
+    for name, work in (("frame in", hear), ("frame out", speak)):
+        us = _measure(work)
+        print(f"{name:24} {us:7.2f} µs   {us / base_us:.2f}×")
+
+
+def _measure(work: Callable[[], None]) -> float:
+    """Microseconds a call: the best of five rounds, since the machine is not ours alone."""
+    best = float("inf")
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(ROUNDS // 5):
+            work()
+        best = min(best, (time.perf_counter() - began) / (ROUNDS // 5))
+    return best * 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Puts the LLM tier together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pkgutil import resolve_name
+
+import grpc
+
+from llm_orchestrator import metrics
+from llm_orchestrator.catalogue import Catalogue
+from llm_orchestrator.config import Config
+from llm_orchestrator.engine import Engine
+from llm_orchestrator.engines import ENGINES
+from llm_orchestrator.orchestration import Orchestrator, Timeouts
+from llm_orchestrator.providers import Providers
+from llm_orchestrator.servicer import LlmServicer
+from mesh import metrics as metrics_port
+from mesh.errors import NotInstalled
+from mesh.serve import Server, until_stopped
+from ovos.llm.v1 import llm_pb2_grpc
+
+SERVICE = "ovos.llm.v1.LlmOrchestratorService"
+OFFLINE = "offline"
+CHANGE_IT = (
+    "set OPENAI_API_KEY or GROQ_API_KEY, or LLM_OPENAI_BASE_URL for an OpenAI-compatible"
+    " server, or start Ollama"
+)
+
+log = logging.getLogger(__name__)
+
+
+def load(config: Config) -> Providers:
+    """The providers that take part."""
+    loaded: dict[str, Engine] = {}
+    absent: dict[str, str] = {}
+    for name in config.providers:
+        try:
+            loaded[name] = resolve_name(ENGINES[name])(config)
+        except (NotInstalled, ImportError) as error:
+            absent[name] = str(error)
+    return Providers(loaded, absent)
+
+
+@asynccontextmanager
+async def running(config: Config, providers: Providers) -> AsyncIterator[Server]:
+    """The tier, listening. Health says SERVING once `Watch` has seen a provider.
+
+    Leaving stops it; whoever wants to drain does that first.
+    """
+    timeouts = Timeouts(
+        first_token_s=config.first_token_timeout_s,
+        between_tokens_s=config.between_tokens_timeout_s,
+        overall_s=config.overall_timeout_s,
+    )
+    servicer = LlmServicer(
+        Orchestrator(providers, timeouts),
+        Catalogue(providers),
+        worker_id=lambda: server.worker_id,
+        max_streams=config.max_streams,
+        style_hint=config.style_hint,
+    )
+
+    def add(to: grpc.aio.Server) -> None:
+        llm_pb2_grpc.add_LlmOrchestratorServiceServicer_to_server(servicer, to)
+
+    server = Server(
+        "llm",
+        config.host,
+        config.port,
+        add=add,
+        services=[SERVICE],
+        drain_s=config.drain_s,
+        load=servicer.load,
+    )
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+        for provider in providers.all:
+            await provider.engine.close()
+
+
+class Watch:
+    """Keeps health and metrics true to who can answer."""
+
+    def __init__(self, providers: Providers, server: Server) -> None:
+        self._providers, self._server = providers, server
+        self._serving: bool | None = None
+
+    async def look(self) -> list[str]:
+        """See who is there now; their names, best first."""
+        async with asyncio.TaskGroup() as tasks:
+            for provider in self._providers.all:
+                tasks.create_task(provider.engine.refresh(), name=provider.name)
+        for provider in self._providers.all:
+            metrics.AVAILABLE.labels(provider.name).set(provider.available)
+        return [provider.name for provider in self._providers.all if provider.engine.available]
+
+    async def tell(self, names: Sequence[str]) -> None:
+        """Say SERVING while anybody is there."""
+        if bool(names) is not self._serving and not self._server.draining.is_set():
+            self._serving = bool(names)
+            await (self._server.ready() if names else self._server.unready())
+
+    async def keep(self, every_s: float) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await self.tell(await self.look())
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    providers = load(config)
+    stop_metrics = metrics_port.serve(config.host, config.metrics_port)
+    try:
+        async with running(config, providers) as server:
+            watch = Watch(providers, server)
+            names = await watch.look()
+            announce(config.providers, names, providers.absent)
+            await watch.tell(names)
+            async with asyncio.TaskGroup() as tasks:
+                keeping = tasks.create_task(watch.keep(config.probe_every_s), name="watch")
+                await until_stopped(server)
+                keeping.cancel()
+    finally:
+        await asyncio.to_thread(stop_metrics)
+
+
+def announce(wanted: Sequence[str], there: Sequence[str], absent: Mapping[str, str]) -> None:
+    """Say at start who answers, and how to change that.
+
+    Args:
+        wanted: What the settings ask for.
+        there: Those of them that can answer now, best first.
+        absent: Why the others cannot, as far as they say.
+    """
+    for name in wanted:
+        if name not in there:
+            reason = absent.get(name, "no server answers, or it has no model")
+            log.info("engine absent", extra={"engine": name, "reason": reason})
+    if not there:
+        log.error("no provider can answer", extra={"to_change": CHANGE_IT})
+        return
+    log.info("engine serves", extra={"engine": there[0], "chain": list(there)})
+    if there[0] == OFFLINE:
+        log.warning("only the offline responder answers", extra={"to_change": CHANGE_IT})

@@ -1,0 +1,225 @@
+"""The chat-completions format: requests into it, streamed chunks out of it.
+
+OpenAI, Groq and every compatible server speak it; their SDKs' objects have the same
+attributes. The SDKs do not check what they parse, so nothing here trusts a type.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from llm_orchestrator import prompt
+from llm_orchestrator.call_ids import CallIds
+from llm_orchestrator.engine import (
+    Done,
+    Finish,
+    Message,
+    News,
+    Request,
+    Role,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolMode,
+    Usage,
+)
+from mesh.errors import MeshError, Overloaded, Rejected, Unavailable
+
+_FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.CONTENT_FILTER}
+_NOT_CHAT = re.compile(
+    r"whisper|tts|embed|dall-e|image|moderation|realtime|transcribe|audio|guard|sora|davinci"
+    r"|babbage|search|rerank"
+)
+_OUR_FAULT = {400, 404, 405, 409, 413, 415, 422}
+"""Statuses that say the request is wrong, not the provider's state."""
+
+
+def body(request: Request) -> dict[str, Any]:
+    """The parts of a request that every such server takes."""
+    made: dict[str, Any] = {
+        "messages": [_message(message) for message in prompt.conversation(request)],
+        "stream": True,
+    }
+    if request.temperature is not None:
+        made["temperature"] = request.temperature
+    if request.tools and request.tool_choice.mode is not ToolMode.NONE:
+        made["tools"] = [
+            {
+                "type": "function",
+                "function": {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": json.loads(tool.parameters_json),
+                },
+            }
+            for tool in request.tools
+        ]
+        made["tool_choice"] = _tool_choice(request)
+    return made
+
+
+def _tool_choice(request: Request) -> Any:
+    if request.tool_choice.mode is ToolMode.FUNCTION:
+        return {"type": "function", "function": {"name": request.tool_choice.name}}
+    return request.tool_choice.mode.value
+
+
+def _message(message: Message) -> dict[str, Any]:
+    if message.role is Role.TOOL:
+        return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+    made: dict[str, Any] = {"role": message.role.value, "content": message.text or None}
+    if message.tool_calls:
+        made["tool_calls"] = [
+            {
+                "id": call.call_id,
+                "type": "function",
+                "function": {
+                    "name": call.name,
+                    "arguments": json.dumps(prompt.arguments(call.arguments_json)),
+                },
+            }
+            for call in message.tool_calls
+        ]
+    return made
+
+
+@dataclass(slots=True)
+class _Call:
+    given_id: str
+    call_id: str
+    name: str = ""
+    arguments: str = ""
+    told: bool = False
+    """Whether its first delta is out."""
+
+
+class Reader:
+    """Chunks of one response in, news out."""
+
+    def __init__(self, provider: str, request: Request) -> None:
+        self._provider = provider
+        self._ids = CallIds(call.call_id for m in request.messages for call in m.tool_calls)
+        self._calls: list[_Call] = []
+        self._by_index: dict[Any, _Call] = {}
+        self._finish: Finish | None = None
+        self._usage = Usage()
+
+    def read(self, chunk: Any) -> Iterator[News]:
+        """
+        Raises:
+            Unavailable: the chunk is none, or reports an error.
+        """
+        choices = getattr(chunk, "choices", None)
+        if not isinstance(choices, list):
+            raise Unavailable(f"{self._provider} sent a chunk without choices")
+        groq = getattr(chunk, "x_groq", None)
+        if getattr(groq, "error", None):
+            raise Unavailable(f"{self._provider} stopped early")
+        self._count(getattr(chunk, "usage", None) or getattr(groq, "usage", None))
+        for choice in choices[:1]:
+            yield from self._delta(getattr(choice, "delta", None))
+            reason = getattr(choice, "finish_reason", None)
+            if reason and self._finish is None:
+                self._finish = _FINISHES.get(reason, Finish.STOP)
+                yield from self._whole_calls()
+
+    def end(self) -> Done:
+        """
+        Raises:
+            Unavailable: the response had no end.
+        """
+        if self._finish is None:
+            raise Unavailable(f"{self._provider} broke off its answer")
+        return Done(self._finish, self._usage)
+
+    def _count(self, usage: Any) -> None:
+        if usage is None:
+            return
+        details = getattr(usage, "prompt_tokens_details", None)
+        self._usage = Usage(
+            _tokens(usage, "prompt_tokens"),
+            _tokens(details, "cached_tokens"),
+            _tokens(usage, "completion_tokens"),
+        )
+
+    def _delta(self, delta: Any) -> Iterator[News]:
+        # A refusal is what the model says instead of an answer; it is to be heard as well.
+        for name in ("content", "refusal"):
+            text = getattr(delta, name, None)
+            if isinstance(text, str) and text:
+                yield TextDelta(text)
+        for part in getattr(delta, "tool_calls", None) or ():
+            call = self._call(getattr(part, "index", None), getattr(part, "id", None) or "")
+            function = getattr(part, "function", None)
+            call.name = call.name or getattr(function, "name", None) or ""
+            more = getattr(function, "arguments", None) or ""
+            call.arguments += more
+            if call.told and more:
+                yield ToolCallDelta(call.call_id, "", more)
+            elif call.name and not call.told:
+                call.told = True
+                yield ToolCallDelta(call.call_id, call.name, call.arguments)
+
+    def _call(self, index: Any, given_id: str) -> _Call:
+        """The call that a delta belongs to. Some servers give every call index 0."""
+        call = self._by_index.get(index)
+        if call is None or (given_id and call.given_id and given_id != call.given_id):
+            call = _Call(given_id, self._ids.fit(given_id))
+            self._by_index[index] = call
+            self._calls.append(call)
+        return call
+
+    def _whole_calls(self) -> Iterator[ToolCall]:
+        for call in self._calls:
+            arguments = call.arguments.strip() or "{}"
+            if call.told and (self._finish is not Finish.LENGTH or _is_json(arguments)):
+                yield ToolCall(call.call_id, call.name, arguments)
+
+
+def _tokens(counts: Any, name: str) -> int:
+    found = getattr(counts, name, None)
+    return found if isinstance(found, int) and found > 0 else 0
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def models(configured: str, listed: Iterable[object]) -> tuple[str, ...]:
+    """Names of the models to talk with: the configured one, then the others that are listed.
+
+    Args:
+        listed: What the provider has, of any kind; what is no name is left out.
+    """
+    others = sorted(n for n in listed if isinstance(n, str) and not _NOT_CHAT.search(n.lower()))
+    return tuple(dict.fromkeys([configured, *others] if configured else others))
+
+
+def failure(provider: str, error: Exception) -> MeshError:
+    """What an SDK raised, as ours. Providers quote the request in their messages; we do not."""
+    status = getattr(error, "status_code", None)
+    if not isinstance(status, int) or status < 0:
+        return Unavailable(f"{provider} failed: {type(error).__name__}")
+    if status == 429:
+        return Overloaded(f"{provider} limits us (429)", retry_after_s=_retry_after_s(error))
+    if status in (401, 403):
+        return Unavailable(f"{provider} does not accept the key ({status})")
+    if status in _OUR_FAULT:
+        return Rejected(f"{provider} does not accept the request ({status})")
+    return Unavailable(f"{provider} failed ({status})")
+
+
+def _retry_after_s(error: Exception) -> float | None:
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        return max(0.0, float(headers.get("retry-after", "")))
+    except ValueError:
+        return None

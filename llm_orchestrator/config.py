@@ -1,0 +1,79 @@
+"""All settings of the LLM tier. Variables are LLM_* unless a field names its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from llm_orchestrator.engines import ENGINES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    host: str = "127.0.0.1"
+    """Address the gRPC port listens on."""
+
+    port: int = field(default=50053, metadata={"ge": 0, "le": 65535})
+    """gRPC port; 0 takes a free one."""
+
+    metrics_port: int = field(default=9104, metadata={"ge": 0, "le": 65535})
+    """Port of /metrics; 0 takes a free one."""
+
+    log_level: str = "INFO"
+    """Least level of log lines: DEBUG, INFO, WARNING or ERROR."""
+
+    drain_s: float = field(default=30.0, metadata={"ge": 0})
+    """How long open responses may run on after SIGTERM."""
+
+    max_streams: int = field(default=500, metadata={"ge": 1})
+    """Responses written at a time; the next are refused so that they go elsewhere."""
+
+    providers: tuple[str, ...] = field(
+        default=("openai", "groq", "ollama", "offline"), metadata={"among": tuple(ENGINES)}
+    )
+    """Providers in order of preference; each takes part if its key or server is there."""
+
+    first_token_timeout_s: float = field(default=3.0, metadata={"ge": 0.05})
+    """How long a provider may take to its first token before the next one is tried."""
+
+    between_tokens_timeout_s: float = field(default=5.0, metadata={"ge": 0.05})
+    """How long a provider may pause inside an answer before it counts as failed."""
+
+    overall_timeout_s: float = field(default=30.0, metadata={"ge": 0.1})
+    """How long one answer may take in all, over every provider tried."""
+
+    probe_every_s: float = field(default=10.0, metadata={"ge": 0.1})
+    """Pause between looks for an Ollama server that comes or goes."""
+
+    style_hint: str = ""
+    """Text put before the instructions of every request, e.g. to ask for spoken style."""
+
+    openai_api_key: str = field(
+        default="", metadata={"env": "OPENAI_API_KEY", "secret": True}, repr=False
+    )
+    """Key for OpenAI, or for the server at the base URL."""
+
+    openai_base_url: str = ""
+    """An OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1, which may need no key."""
+
+    openai_sdk_base_url: str = field(default="", metadata={"env": "OPENAI_BASE_URL"})
+    """The same, as the OpenAI package names it; LLM_OPENAI_BASE_URL wins."""
+
+    openai_model: str = ""
+    """Model to ask OpenAI for; empty takes gpt-4.1-mini, or a compatible server's first."""
+
+    groq_api_key: str = field(
+        default="", metadata={"env": "GROQ_API_KEY", "secret": True}, repr=False
+    )
+    """Key for Groq."""
+
+    groq_base_url: str = field(default="https://api.groq.com", metadata={"env": "GROQ_BASE_URL"})
+    """Where Groq answers; its package adds /openai/v1."""
+
+    groq_model: str = "llama-3.3-70b-versatile"
+    """Model to ask Groq for."""
+
+    ollama_host: str = field(default="http://127.0.0.1:11434", metadata={"env": "OLLAMA_HOST"})
+    """Where an Ollama server may listen."""
+
+    ollama_model: str = ""
+    """Model to ask Ollama for; empty takes the first one installed."""

@@ -1,0 +1,40 @@
+"""All metrics of the LLM tier."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from mesh.metrics import LATENCY_BUCKETS_S
+
+FIRST_TOKEN = Histogram(
+    "llm_first_token_seconds",
+    "From asking a provider to its first token.",
+    ["provider"],
+    buckets=LATENCY_BUCKETS_S,
+)
+FAILOVERS = Counter(
+    "llm_failovers_total",
+    "Responses that moved from one provider to another before their first token.",
+    ["from", "to"],
+)
+FAILURES = Counter(
+    "llm_provider_failures_total",
+    "Attempts a provider failed, by the kind of failure.",
+    ["provider", "reason"],
+)
+RESPONSES = Counter(
+    "llm_responses_total",
+    "Responses by the provider that wrote them and how they ended.",
+    ["provider", "finish"],
+)
+TOKENS = Counter(
+    "llm_tokens_total",
+    "Tokens as providers count them; the offline responder counts words.",
+    ["provider", "direction"],
+)
+STREAMS = Gauge("llm_active_streams", "Responses being written.")
+AVAILABLE = Gauge(
+    "llm_provider_available",
+    "1 while a provider is there and its breaker is closed.",
+    ["provider"],
+)

@@ -1,0 +1,144 @@
+"""The providers that take part, in order, each with a breaker, and which to try for a request."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from llm_orchestrator import metrics
+from llm_orchestrator.engine import Engine
+from mesh.breaker import Breaker
+from mesh.errors import MeshError, Rejected, Unavailable
+
+REALTIME_PREFIX = "gpt-realtime"
+"""Model names of the Realtime protocol; all of them mean our own chain."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What a caller wants: a provider, a model of it, or both."""
+
+    provider: str = ""
+    model: str = ""
+
+
+class Provider:
+    """An engine, and whether it is worth asking."""
+
+    def __init__(self, name: str, engine: Engine, clock: Callable[[], float]) -> None:
+        self.name, self.engine = name, engine
+        self._breaker, self._clock = Breaker(), clock
+
+    @property
+    def available(self) -> bool:
+        """Whether it is there and does not rest. Asking changes nothing."""
+        return self.engine.available and self.rest_s == 0
+
+    @property
+    def rest_s(self) -> float:
+        """Seconds until it may be asked again after failures."""
+        return self._breaker.rest_s(self._clock())
+
+    def allows(self) -> bool:
+        """Whether to ask it now. After a yes, report the outcome."""
+        return self.engine.available and self._breaker.allows(self._clock())
+
+    def succeeded(self) -> None:
+        if self._breaker.succeeded():
+            log.info("provider recovered", extra={"provider": self.name})
+
+    def failed(self, error: MeshError) -> None:
+        """It failed. A request it does not accept says nothing about the provider."""
+        metrics.FAILURES.labels(self.name, type(error).__name__).inc()
+        log.warning("provider failed", extra={"provider": self.name, "reason": error.detail})
+        if isinstance(error, Rejected):
+            self._breaker.released()
+        elif self._breaker.failed(self._clock()):
+            log.error("provider rests", extra={"provider": self.name, "rest_s": self.rest_s})
+
+    def released(self) -> None:
+        """We stopped it before it showed anything."""
+        self._breaker.released()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    provider: Provider
+    model: str
+    """Empty takes the provider's configured model."""
+
+    @property
+    def preference(self) -> Preference:
+        return Preference(self.provider.name, self.model or self.provider.engine.model)
+
+
+class Providers:
+    def __init__(
+        self,
+        engines: Mapping[str, Engine],
+        absent: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+            engines: By name, in order of preference.
+            absent: Why those that exist but do not take part do not.
+            clock: Seconds on any clock that only goes forward.
+        """
+        self.all = [Provider(name, engine, clock) for name, engine in engines.items()]
+        self.absent = dict(absent or {})
+
+    @property
+    def available(self) -> list[Provider]:
+        return [provider for provider in self.all if provider.available]
+
+    def plan(self, preferences: Sequence[Preference]) -> list[Attempt]:
+        """Whom to try for a request, in order.
+
+        Raises:
+            Rejected: a preference names a provider that does not exist.
+            Unavailable: those it names do not take part here.
+        """
+        attempts = [attempt for wanted in preferences for attempt in self._attempts(wanted)]
+        if attempts or not preferences:
+            return attempts or self._chain()
+        reasons = "; ".join(f"{p.provider}: {self.absent[p.provider]}" for p in preferences)
+        raise Unavailable(f"no provider that was asked for takes part ({reasons})", tier="llm")
+
+    def next_of(self, attempts: Iterator[Attempt]) -> Attempt | None:
+        """The next attempt whose provider may be asked now."""
+        return next((attempt for attempt in attempts if attempt.provider.allows()), None)
+
+    def nobody(self) -> Unavailable:
+        """The error when nobody may be asked."""
+        rests = [provider.rest_s for provider in self.all if provider.rest_s > 0]
+        return Unavailable(
+            "no provider is available now", tier="llm", retry_after_s=min(rests, default=None)
+        )
+
+    def _chain(self) -> list[Attempt]:
+        return [Attempt(provider, "") for provider in self.all]
+
+    def _attempts(self, wanted: Preference) -> list[Attempt]:
+        if not wanted.provider:
+            return self._by_model(wanted.model)
+        for provider in self.all:
+            if provider.name == wanted.provider:
+                return [Attempt(provider, wanted.model)]
+        if wanted.provider in self.absent:
+            return []
+        known = ", ".join([*(provider.name for provider in self.all), *self.absent])
+        raise Rejected(
+            f"no provider {wanted.provider!r}; there are: {known}", param="config.models"
+        )
+
+    def _by_model(self, model: str) -> list[Attempt]:
+        """For a model without a provider: those configured for it, or our own chain."""
+        mine = [attempt for attempt in self._chain() if attempt.preference.model == model]
+        if mine or model.startswith(REALTIME_PREFIX) or not model:
+            return mine or self._chain()
+        raise Rejected(f"no provider is configured for model {model!r}", param="config.models")

@@ -1,0 +1,185 @@
+"""Whisper through CTranslate2: on a GPU when there is one, else int8 on the CPU.
+
+It cannot decode while you speak: a guess decodes again all that was said so far. So
+guesses are far apart, and none is made while the model has other work.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import ctranslate2
+from faster_whisper import WhisperModel
+from faster_whisper.transcribe import Segment
+
+from mesh.audio import to_float32
+from mesh.errors import NotInstalled
+from stt_service.config import Config
+from stt_service.engine import RATE_HZ, Heard, How, Word
+
+NEEDED_FILES = ("model.bin", "config.json", "tokenizer.json")
+GPU_PARALLEL = 4
+GPU_BEAMS, CPU_BEAMS = 5, 1  # five beams cost the CPU half as much time again
+TEMPERATURES = (0.0, 0.4)  # one more try for text that loops, and no endless ladder of them
+LEAST_SAMPLES = RATE_HZ // 10  # of less than 0.1 s Whisper makes up words
+
+log = logging.getLogger(__name__)
+
+
+class FasterWhisper:
+    guess_every_ms = 600
+
+    def __init__(self, config: Config) -> None:
+        """
+        Raises:
+            NotInstalled: the weights are not there, or do not load.
+        """
+        self.model = config.whisper_model
+        folder = config.models_dir / "whisper" / config.whisper_model
+        missing = [name for name in NEEDED_FILES if not (folder / name).is_file()]
+        if missing:
+            raise NotInstalled(
+                f"no Whisper weights: {', '.join(missing)} not in {folder};"
+                " run `voicemesh models pull whisper`"
+            )
+        self._whisper, self.threads = _load(folder, config.whisper_parallel)
+        self._beams = CPU_BEAMS if self._whisper.model.device == "cpu" else GPU_BEAMS
+        multilingual = self._whisper.model.is_multilingual
+        self.languages: Sequence[str] = () if multilingual else ("en",)
+
+    def ear(self) -> _Ear:
+        return _Ear(self)
+
+    def close(self) -> None:
+        self._whisper.model.unload_model()
+
+    def decode(self, pcm: bytes, how: How, beams: int) -> tuple[list[Segment], str]:
+        """Decode a whole utterance. Blocks.
+
+        Returns:
+            Segments and the code of their language.
+        """
+        if len(pcm) < LEAST_SAMPLES * 2:
+            return [], how.language
+        segments, info = self._whisper.transcribe(
+            to_float32(pcm),
+            language=self._language(how.language),
+            beam_size=beams,
+            best_of=1,
+            temperature=TEMPERATURES,
+            condition_on_previous_text=False,
+            initial_prompt=how.prompt or None,
+            hotwords=", ".join(how.hints) or None,
+            without_timestamps=not how.word_timestamps,
+            word_timestamps=how.word_timestamps,
+        )
+        return list(segments), info.language
+
+    def hear(self, pcm: bytes, how: How) -> Heard:
+        segments, language = self.decode(pcm, how, self._beams)
+        return Heard(
+            text=_text(segments),
+            language=language,
+            confidence=_confidence(segments),
+            words=_words(segments, len(pcm) // 2) if how.word_timestamps else (),
+        )
+
+    def guess(self, pcm: bytes, how: How) -> str:
+        segments, _ = self.decode(pcm, How(language=how.language, prompt=how.prompt), beams=1)
+        return _text(segments)
+
+    def _language(self, tag: str) -> str | None:
+        code = tag.partition("-")[0].lower()
+        return code if code in self._whisper.supported_languages else None
+
+
+class _Ear:
+    def __init__(self, engine: FasterWhisper) -> None:
+        self._engine = engine
+
+    def recognizer(self, how: How) -> _Recognizer:
+        return _Recognizer(self._engine, how)
+
+
+class _Recognizer:
+    def __init__(self, engine: FasterWhisper, how: How) -> None:
+        self._engine, self._how = engine, how
+        self._pcm = bytearray()
+        self._closed = threading.Event()
+
+    def feed(self, pcm: bytes) -> None:
+        self._pcm += pcm
+
+    def guess(self) -> str:
+        return "" if self._closed.is_set() else self._engine.guess(bytes(self._pcm), self._how)
+
+    def finish(self) -> Heard:
+        if self._closed.is_set():
+            return Heard(text="")
+        return self._engine.hear(bytes(self._pcm), self._how)
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+def _load(folder: Path, parallel: int) -> tuple[WhisperModel, int]:
+    """The model on the best device that works, and the threads to use it with.
+
+    Raises:
+        NotInstalled: what is in the folder does not load.
+    """
+    if ctranslate2.get_cuda_device_count() > 0:
+        try:
+            return _open(folder, "cuda", parallel or GPU_PARALLEL)
+        except RuntimeError as error:  # a driver without the libraries, or no memory left
+            log.warning("no GPU for Whisper", extra={"reason": str(error)})
+    try:
+        return _open(folder, "cpu", parallel or 1)
+    except RuntimeError as error:
+        raise NotInstalled(
+            f"the Whisper weights in {folder} do not load: {error};"
+            " run `voicemesh models pull whisper`"
+        ) from error
+
+
+def _open(folder: Path, device: str, parallel: int) -> tuple[WhisperModel, int]:
+    model = WhisperModel(
+        str(folder),
+        device=device,
+        compute_type="int8" if device == "cpu" else "float16",
+        cpu_threads=max(1, (os.cpu_count() or 1) // parallel),
+        num_workers=parallel,
+        local_files_only=True,
+    )
+    return model, parallel
+
+
+def _text(segments: list[Segment]) -> str:
+    return "".join(segment.text for segment in segments).strip()
+
+
+def _confidence(segments: list[Segment]) -> float | None:
+    """The mean probability of a token."""
+    n_tokens = sum(len(segment.tokens) for segment in segments)
+    if not n_tokens:
+        return None
+    total = sum(segment.avg_logprob * len(segment.tokens) for segment in segments)
+    return math.exp(min(0.0, total / n_tokens))
+
+
+def _words(segments: list[Segment], n_samples: int) -> tuple[Word, ...]:
+    return tuple(
+        Word(
+            word.word.strip(),
+            min(int(word.start * RATE_HZ), n_samples),
+            min(int(word.end * RATE_HZ), n_samples),
+            word.probability,
+        )
+        for segment in segments
+        for word in segment.words or ()
+    )

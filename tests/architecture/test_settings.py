@@ -1,0 +1,68 @@
+"""Every setting is explained, twice: where it is declared and in the README's table."""
+
+import ast
+import dataclasses
+from importlib import import_module
+
+import pytest
+
+from mesh.config import variable
+from tests.architecture.tree import ROOT, TIERS
+
+PREFIX = {tier: tier.split("_")[0] for tier in TIERS}
+COMMON = {"host", "port", "metrics_port", "log_level", "drain_s"}
+SECRET = ("key", "token", "password", "secret", "url")
+NOT_SECRET = ("base_url",)
+
+
+def config(tier):
+    return import_module(f"{tier}.config").Config
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_setting_says_what_it_is(tier):
+    tree = ast.parse((ROOT / tier / "config.py").read_text())
+    [cls] = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Config"]
+    silent = [
+        node.target.id
+        for node, below in zip(cls.body, [*cls.body[1:], None], strict=True)
+        if isinstance(node, ast.AnnAssign)
+        and not (
+            isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+            and isinstance(below.value.value, str)
+        )
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_tier_can_be_placed_watched_and_drained_the_same_way(tier):
+    assert {field.name for field in dataclasses.fields(config(tier))} >= COMMON
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_settings_are_frozen_slotted_and_named(tier):
+    cls = config(tier)
+    assert cls.__dataclass_params__.frozen
+    assert hasattr(cls, "__slots__")
+    assert all(field.kw_only for field in dataclasses.fields(cls))
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_setting_that_may_hold_a_secret_is_never_shown(tier):
+    shown = [
+        field.name
+        for field in dataclasses.fields(config(tier))
+        if field.name.endswith(SECRET)
+        and not field.name.endswith(NOT_SECRET)
+        and not field.metadata.get("secret")
+    ]
+    assert shown == [], 'metadata={"secret": True}'
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_setting_is_in_the_readme(tier):
+    readme = (ROOT / "README.md").read_text()
+    names = [variable(field, PREFIX[tier]) for field in dataclasses.fields(config(tier))]
+    assert [name for name in names if f"`{name}`" not in readme] == []

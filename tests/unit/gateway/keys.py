@@ -1,0 +1,19 @@
+"""A keys file for tests."""
+
+from __future__ import annotations
+
+import json
+
+from mesh import keys
+
+KEY = "sk-test-0123456789abcdef"
+PEPPER = "00ff"
+
+
+def keys_json(tenants: dict[str, str]) -> str:
+    """
+    Args:
+        tenants: Key → whose it is.
+    """
+    known = [{"hash": keys.hash_key(PEPPER, key), "tenant": who} for key, who in tenants.items()]
+    return json.dumps({"pepper": PEPPER, "keys": known})

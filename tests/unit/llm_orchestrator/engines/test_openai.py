@@ -1,0 +1,63 @@
+from contextlib import aclosing
+
+import pytest
+
+from llm_orchestrator.config import Config
+from llm_orchestrator.engine import Message, Request, Role
+from llm_orchestrator.engines.openai import DEFAULT_MODEL, OpenAiEngine
+from mesh.errors import Unavailable
+from tests.fakes.llm import Model
+from tests.fakes.provider_server import ProviderServer
+
+REQUEST = Request(messages=(Message(role=Role.USER, text="hi"),), max_output_tokens=9)
+
+
+async def hear(engine):
+    async with aclosing(engine.generate(REQUEST)) as stream:
+        return [news async for news in stream]
+
+
+@pytest.fixture
+async def server():
+    async with ProviderServer(Model()) as server:
+        yield server
+
+
+async def test_a_compatible_server_needs_no_key_and_no_model_name(server):
+    engine = OpenAiEngine(Config(openai_sdk_base_url=f"{server.url}/v1"))
+    assert engine.model == ""
+    await hear(engine)
+    assert engine.model == server.bodies[0]["model"] == "alpha"
+    assert server.bodies[0]["max_tokens"] == 9  # the name that all of them know
+    await engine.close()
+
+
+async def test_our_own_variable_for_the_address_wins(server):
+    config = Config(openai_base_url=f"{server.url}/v1", openai_sdk_base_url="http://127.0.0.1:1")
+    engine = OpenAiEngine(config)
+    await hear(engine)
+    await engine.close()
+
+
+async def test_a_server_without_a_model_is_unavailable():
+    async with ProviderServer(Model(), models=()) as server:
+        engine = OpenAiEngine(Config(openai_base_url=f"{server.url}/v1"))
+        with pytest.raises(Unavailable):
+            await hear(engine)
+        await engine.close()
+
+
+async def test_openai_itself_has_a_default_model_and_its_own_name_for_the_limit():
+    engine = OpenAiEngine(Config(openai_api_key="sk-1"))
+    assert engine.model == DEFAULT_MODEL
+    body = await engine._body(REQUEST)
+    assert body["max_completion_tokens"] == 9
+    assert body["stream_options"] == {"include_usage": True}
+    await engine.close()
+
+
+async def test_usage_counts_what_was_cached(server):
+    engine = OpenAiEngine(Config(openai_base_url=f"{server.url}/v1"))
+    *_, done = await hear(engine)
+    assert done.usage.cached_input_tokens == server.model.reply.usage.cached_input_tokens == 3
+    await engine.close()

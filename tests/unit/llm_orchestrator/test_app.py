@@ -1,0 +1,123 @@
+import asyncio
+import logging
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from llm_orchestrator import app
+from llm_orchestrator.config import Config
+from llm_orchestrator.providers import Providers
+from ovos.llm.v1 import llm_pb2 as pb
+from ovos.llm.v1 import llm_pb2_grpc
+from tests.fakes.llm import FakeEngine, Model, Reply
+
+CONFIG = Config(port=0, metrics_port=0)
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+NOWHERE = "http://127.0.0.1:1"
+
+
+def test_without_key_and_server_only_those_that_need_none_are_loaded():
+    providers = app.load(Config())
+    assert [provider.name for provider in providers.all] == ["ollama", "offline"]
+    assert providers.absent.keys() == {"openai", "groq"}
+
+
+async def test_keys_bring_their_providers_in_the_order_of_the_settings():
+    config = Config(providers=("groq", "openai", "offline"), groq_api_key="a", openai_api_key="b")
+    providers = app.load(config)
+    assert [provider.name for provider in providers.all] == ["groq", "openai", "offline"]
+    for provider in providers.all:
+        await provider.engine.close()
+
+
+def said(caplog, event):
+    return [record for record in caplog.records if record.message == event]
+
+
+def test_offline_alone_is_announced_with_one_line_that_says_how_to_change_it(caplog):
+    with caplog.at_level(logging.INFO):
+        app.announce(("openai", "ollama", "offline"), ["offline"], {"openai": "set KEY"})
+    absent = {line.engine: line.reason for line in said(caplog, "engine absent")}
+    assert absent.keys() == {"openai", "ollama"}
+    assert absent["openai"] == "set KEY"
+    assert [line.engine for line in said(caplog, "engine serves")] == ["offline"]
+    [line] = said(caplog, "only the offline responder answers")
+    for name in ("OPENAI_API_KEY", "GROQ_API_KEY", "LLM_OPENAI_BASE_URL", "Ollama"):
+        assert name in line.to_change
+
+
+def test_a_real_provider_is_announced_without_advice(caplog):
+    with caplog.at_level(logging.INFO):
+        app.announce(("groq", "offline"), ["groq", "offline"], {})
+    assert [line.engine for line in said(caplog, "engine serves")] == ["groq"]
+    assert not [line for line in caplog.records if hasattr(line, "to_change")]
+
+
+def test_nobody_is_announced_as_an_error(caplog):
+    app.announce(("ollama",), [], {})
+    [line] = [line for line in caplog.records if line.levelno == logging.ERROR]
+    assert "Ollama" in line.to_change
+
+
+async def health(channel):
+    stub = health_pb2_grpc.HealthStub(channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=app.SERVICE), timeout=5)
+    return answer.status
+
+
+async def test_health_follows_whether_anybody_can_answer():
+    engine = FakeEngine(Model())
+    providers = Providers({"one": engine})
+    async with (
+        app.running(CONFIG, providers) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        watch = app.Watch(providers, server)
+        assert await health(channel) == NOT_SERVING
+        for engine.available, status in ((True, SERVING), (False, NOT_SERVING), (True, SERVING)):
+            await watch.tell(await watch.look())
+            assert await health(channel) == status
+    assert engine.closed
+
+
+@pytest.mark.parametrize("question", ["what is seven times eight", "who are you"])
+async def test_on_a_machine_with_nothing_offline_answers(question):
+    config = Config(port=0, ollama_host=NOWHERE)
+    providers = app.load(config)
+    async with (
+        app.running(config, providers) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        watch = app.Watch(providers, server)
+        assert await watch.look() == ["offline"]
+        stub = llm_pb2_grpc.LlmOrchestratorServiceStub(channel)
+        call = stub.Generate(metadata=(("x-tenant-id", "acme"),), timeout=10)
+        message = pb.Message(role=pb.ROLE_USER, text=question)
+        await call.write(pb.GenerateRequest(config=pb.GenerationConfig(messages=[message])))
+        await call.write(pb.GenerateRequest(finish=pb.FinishGeneration()))
+        done = [message async for message in call][-1].completed
+    assert done.model == pb.ModelPreference(provider="offline", model="rules")
+    assert "fifty six" in done.text or "offline responder" in done.text
+
+
+async def test_a_watch_sees_providers_come():
+    engine = FakeEngine(Model(Reply()))
+    engine.available = False
+    providers = Providers({"one": engine})
+    async with (
+        app.running(CONFIG, providers) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+        asyncio.timeout(10),
+        asyncio.TaskGroup() as tasks,
+    ):
+        keeping = tasks.create_task(app.Watch(providers, server).keep(0.01), name="watch")
+        call = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(service=app.SERVICE)
+        )
+        assert (await call.read()).status == NOT_SERVING
+        engine.available = True
+        assert (await call.read()).status == SERVING
+        call.cancel()
+        keeping.cancel()

@@ -1,0 +1,176 @@
+import asyncio
+import logging
+from contextlib import aclosing
+
+import pytest
+
+from llm_orchestrator.engine import Done, Message, Request, Role, TextDelta
+from llm_orchestrator.orchestration import (
+    Ask,
+    Failed,
+    Orchestrator,
+    OutOfTime,
+    Started,
+    Switched,
+    Timeouts,
+)
+from llm_orchestrator.providers import Preference, Providers
+from mesh.breaker import FAILURES
+from mesh.errors import Overloaded, Rejected, TooSlow, Unavailable
+from tests.fakes.llm import FakeEngine, Fault, Model, Reply
+
+ASK = Ask(request=Request(messages=(Message(role=Role.USER, text="hi"),)))
+QUICK = Timeouts(first_token_s=0.05, between_tokens_s=0.05, overall_s=5.0)
+
+
+class Chain:
+    """Two fake providers, `one` before `two`, and who orchestrates them."""
+
+    def __init__(self, first, second, timeouts=QUICK):
+        self.one, self.two = Model(first), Model(second)
+        self.engines = {"one": FakeEngine(self.one, "m1"), "two": FakeEngine(self.two, "m2")}
+        self.providers = Providers(self.engines)
+        self.orchestrator = Orchestrator(self.providers, timeouts)
+
+    async def hear(self, ask=ASK):
+        async with asyncio.timeout(10), aclosing(self.orchestrator.answer(ask)) as events:
+            return [event async for event in events]
+
+
+def said(events):
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def test_the_first_provider_answers():
+    chain = Chain(Reply("Hello you."), Reply("No."))
+    events = await chain.hear()
+    assert events[0] == Started(Preference("one", "m1"))
+    assert said(events) == "Hello you."
+    assert isinstance(events[-1], Done)
+    assert chain.two.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault.BROKEN, Unavailable),
+        (Fault.LIMITED, Overloaded),
+        (Fault.STALL, TooSlow),
+        (Fault.BAD_REQUEST, Rejected),
+    ],
+)
+async def test_the_next_one_takes_over_before_the_first_token(fault, kind):
+    chain = Chain(Reply(fault=fault), Reply("Hello."))
+    switched, started, *rest = await chain.hear()
+    assert isinstance(switched, Switched)
+    assert (switched.provider, switched.to) == ("one", "two")
+    assert isinstance(switched.error, kind)
+    assert started == Started(Preference("two", "m2"))
+    assert said(rest) == "Hello."
+
+
+async def test_a_provider_that_is_given_up_is_hung_up_on():
+    chain = Chain(Reply("Hi.", fault=Fault.STALL), Reply("Hello."))
+    await chain.hear()
+    assert chain.one.hung_up.is_set()
+
+
+async def test_a_request_can_bring_its_own_patience():
+    slow = Timeouts(first_token_s=60.0)
+    chain = Chain(Reply("Hi.", fault=Fault.STALL), Reply("Hello."), slow)
+    ask = Ask(request=ASK.request, first_token_s=0.05)
+    assert said(await chain.hear(ask)) == "Hello."
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT, Fault.STALL])
+async def test_nobody_takes_over_after_the_first_token(fault):
+    chain = Chain(Reply("Hello you there.", fault=fault, pieces_first=2), Reply("No."))
+    events = await chain.hear()
+    assert said(events) == "Hello you"
+    assert isinstance(events[-1], Failed)
+    assert events[-1].provider == "one"
+    assert chain.two.asked == 0
+
+
+async def test_when_all_fail_the_error_names_them_all_and_the_shortest_wait():
+    chain = Chain(Reply(fault=Fault.BROKEN), Reply(fault=Fault.LIMITED))
+    with pytest.raises(Unavailable, match=r"500.*429") as caught:
+        await chain.hear()
+    assert caught.value.retry_after_s == 7.0
+
+
+async def test_when_all_refuse_the_request_trying_again_cannot_help():
+    chain = Chain(Reply(fault=Fault.BAD_REQUEST), Reply(fault=Fault.BAD_REQUEST))
+    with pytest.raises(Rejected):
+        await chain.hear()
+
+
+async def test_a_provider_that_rests_is_not_asked():
+    chain = Chain(Reply(fault=Fault.BROKEN), Reply("Hello."))
+    for _ in range(FAILURES):
+        await chain.hear()
+    events = await chain.hear()
+    assert isinstance(events[0], Started)
+    assert chain.one.asked == FAILURES
+
+
+async def test_failures_in_the_middle_make_it_rest_too():
+    chain = Chain(Reply("a b", fault=Fault.CUT, pieces_first=1), Reply("Hello."))
+    for _ in range(FAILURES):
+        assert chain.providers.all[0].available
+        await chain.hear()
+    assert not chain.providers.all[0].available
+    assert said(await chain.hear()) == "Hello."
+
+
+async def test_an_answer_to_its_end_clears_earlier_failures():
+    chain = Chain(Reply(fault=Fault.BROKEN), Reply("Hello."))
+    for _ in range(2):
+        for _ in range(FAILURES - 1):
+            await chain.hear()
+        chain.one.reply = Reply("Hi.")
+        await chain.hear()
+        chain.one.reply = Reply(fault=Fault.BROKEN)
+    assert chain.providers.all[0].available
+
+
+async def test_preferences_choose_provider_and_model():
+    chain = Chain(Reply("One."), Reply("Two."))
+    ask = Ask(request=ASK.request, preferences=(Preference("two", "m9"),))
+    events = await chain.hear(ask)
+    assert events[0] == Started(Preference("two", "m9"))
+    assert chain.engines["two"].requests[0].model == "m9"
+
+
+async def test_the_callers_time_ends_it_and_blames_no_provider():
+    chain = Chain(Reply(fault=Fault.STALL), Reply("Hello."), Timeouts())
+    for _ in range(FAILURES + 1):
+        with pytest.raises(OutOfTime):
+            await chain.hear(Ask(request=ASK.request, budget_s=0.02))
+    assert chain.providers.all[0].available
+    assert chain.two.asked == 0
+
+
+async def test_stopping_closes_the_call_and_blames_no_provider():
+    chain = Chain(Reply("a b", fault=Fault.STALL, pieces_first=1), Reply("Hello."), Timeouts())
+    async with asyncio.timeout(10):
+        async with aclosing(chain.orchestrator.answer(ASK)) as events:
+            assert isinstance(await anext(events), Started)
+        await chain.one.hung_up.wait()
+    assert chain.providers.all[0].available
+
+
+class Raising(FakeEngine):
+    async def generate(self, request):
+        raise KeyError("what was said")
+        yield
+
+
+async def test_what_a_library_raises_moves_on_and_logs_no_words(caplog):
+    chain = Chain(Reply("One."), Reply("Hello."))
+    chain.providers.all[0].engine = Raising(Model())
+    with caplog.at_level(logging.DEBUG):
+        events = await chain.hear()
+    assert said(events) == "Hello."
+    assert "KeyError" in str([vars(record) for record in caplog.records])
+    assert "what was said" not in str([vars(record) for record in caplog.records])

@@ -1,0 +1,144 @@
+import json
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from llm_orchestrator import wire
+from llm_orchestrator.engine import (
+    Finish,
+    Message,
+    Request,
+    Role,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolMode,
+    Usage,
+)
+from llm_orchestrator.orchestration import Ask, Switched
+from llm_orchestrator.providers import Preference
+from mesh.errors import Overloaded, Rejected, TooSlow
+from ovos.common.v1 import common_pb2
+from ovos.llm.v1 import llm_pb2 as pb
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "array", "maxItems": 5}}}
+
+
+def ask(hint="", budget_s=None, **fields):
+    return wire.ask_of(pb.GenerationConfig(**fields), hint, budget_s)
+
+
+def test_a_whole_config():
+    config = {
+        "models": [pb.ModelPreference(provider="groq", model="m")],
+        "instructions": "Be brief.",
+        "messages": [
+            pb.Message(role=pb.ROLE_USER, text="hi"),
+            pb.Message(
+                role=pb.ROLE_ASSISTANT,
+                tool_calls=[pb.ToolCall(call_id="c", name="f", arguments_json="{}")],
+            ),
+            pb.Message(role=pb.ROLE_TOOL, text="1", call_id="c"),
+        ],
+        "tools": [pb.Tool(name="f", description="d", parameters_json=json.dumps(SCHEMA))],
+        "tool_choice": pb.ToolChoice(mode=pb.TOOL_CHOICE_MODE_FUNCTION, name="f"),
+        "temperature": 0.8,
+        "max_output_tokens": 9,
+        "first_token_timeout": Duration(nanos=500_000_000),
+    }
+    assert ask(budget_s=4.0, **config) == Ask(
+        request=Request(
+            messages=(
+                Message(role=Role.USER, text="hi"),
+                Message(role=Role.ASSISTANT, tool_calls=(ToolCall("c", "f", "{}"),)),
+                Message(role=Role.TOOL, text="1", call_id="c"),
+            ),
+            instructions="Be brief.",
+            tools=(Tool("f", "d", json.dumps(SCHEMA)),),
+            tool_choice=ToolChoice(ToolMode.FUNCTION, "f"),
+            temperature=0.8,
+            max_output_tokens=9,
+        ),
+        preferences=(Preference("groq", "m"),),
+        first_token_s=0.5,
+        budget_s=4.0,
+    )
+
+
+def test_an_empty_config_leaves_all_to_the_server():
+    assert ask() == Ask(request=Request(messages=()))
+
+
+def test_the_style_hint_comes_before_the_instructions():
+    assert ask("Speak.", instructions="Be brief.").request.instructions == "Speak.\n\nBe brief."
+    assert ask("Speak.").request.instructions == "Speak."
+
+
+def test_a_tool_without_parameters_gets_a_schema_that_providers_take():
+    for given in ("", "{}"):
+        [tool] = ask(tools=[pb.Tool(name="f", parameters_json=given)]).request.tools
+        assert json.loads(tool.parameters_json) == {"type": "object", "properties": {}}
+
+
+USER = pb.Message(role=pb.ROLE_USER, text="x")
+TOOL = pb.Tool(name="f")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": [USER, pb.Message(text="x")]}, "config.messages[1].role"),
+        ({"tools": [pb.Tool(name="a b")]}, "config.tools[0].name"),
+        ({"tools": [pb.Tool(name="x" * 65)]}, "config.tools[0].name"),
+        (
+            {"tools": [TOOL, pb.Tool(name="g", parameters_json="{")]},
+            "config.tools[1].parameters_json",
+        ),
+        ({"tools": [pb.Tool(name="g", parameters_json="[]")]}, "config.tools[0].parameters_json"),
+        (
+            {
+                "tools": [TOOL],
+                "tool_choice": pb.ToolChoice(mode=pb.TOOL_CHOICE_MODE_FUNCTION, name="g"),
+            },
+            "config.tool_choice.name",
+        ),
+        (
+            {"tool_choice": pb.ToolChoice(mode=pb.TOOL_CHOICE_MODE_REQUIRED)},
+            "config.tool_choice.mode",
+        ),
+        ({"temperature": 2.5}, "config.temperature"),
+        ({"temperature": float("nan")}, "config.temperature"),
+        ({"first_token_timeout": Duration()}, "config.first_token_timeout"),
+    ],
+)
+def test_a_mistake_is_named_by_its_path(fields, param):
+    with pytest.raises(Rejected) as caught:
+        ask(**fields)
+    assert caught.value.param == param
+
+
+def test_a_switch_is_an_error_that_leaves_the_stream_open():
+    detail = wire.switched(Switched("openai", "groq", TooSlow("openai sent nothing"))).error
+    assert detail.retryable
+    assert detail.code == common_pb2.ERROR_CODE_TIMEOUT
+    assert dict(detail.metadata) == {"provider": "openai", "next_provider": "groq"}
+
+
+def test_a_providers_limit_is_not_our_overload():
+    detail = wire.failed("groq", Overloaded("limit", retry_after_s=2)).error
+    assert detail.code == common_pb2.ERROR_CODE_RATE_LIMITED
+    assert detail.retry_after.seconds == 2
+
+
+def test_every_finish_has_its_reason():
+    assert wire.finish_reason(Finish.STOP) == pb.FINISH_REASON_STOP
+    assert wire.finish_reason(Finish.LENGTH) == pb.FINISH_REASON_LENGTH
+    assert wire.finish_reason(Finish.CONTENT_FILTER) == pb.FINISH_REASON_CONTENT_FILTER
+
+
+def test_what_was_not_measured_is_not_set():
+    message = wire.completed(
+        pb.FINISH_REASON_CANCELLED, whole="", usage=Usage(), model=None, first_token_s=None
+    ).completed
+    assert not message.HasField("model")
+    assert not message.HasField("time_to_first_token")

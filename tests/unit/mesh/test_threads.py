@@ -1,0 +1,258 @@
+import asyncio
+import contextvars
+import gc
+import itertools
+import threading
+from contextlib import aclosing
+
+import pytest
+
+from mesh.errors import Overloaded, Unavailable
+from mesh.threads import ModelThreads
+
+LIMIT_S = 5
+
+
+@pytest.fixture
+async def threads():
+    """One thread, two places to wait."""
+    threads = ModelThreads("model", threads=1, max_waiting=2)
+    yield threads
+    await threads.close()
+
+
+class Gate:
+    """Work that lasts until it is told to end, and says when it began."""
+
+    def __init__(self):
+        self.began, self.may_end = asyncio.Event(), threading.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self, *passed):
+        self._loop.call_soon_threadsafe(self.began.set)
+        assert self.may_end.wait(LIMIT_S)
+        return passed
+
+
+@pytest.fixture
+async def gate():
+    gate = Gate()
+    yield gate
+    gate.may_end.set()
+
+
+@pytest.fixture
+async def busy(threads, gate):
+    """The one thread is at work until the gate opens."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(threads.run(gate), name="work")
+        await gate.began.wait()
+        yield threads
+        gate.may_end.set()
+
+
+async def test_work_runs_on_a_thread_of_that_name(threads):
+    assert await threads.run(lambda a, b: (a, b), 1, 2) == (1, 2)
+    name = await threads.run(lambda: threading.current_thread().name)
+    assert name.startswith("model")
+
+
+async def test_what_the_work_raises_is_raised_here(threads):
+    with pytest.raises(ZeroDivisionError):
+        await threads.run(lambda: 1 / 0)
+
+
+async def test_work_that_raises_stop_iteration_does_not_wait_forever(threads):
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        async with asyncio.timeout(LIMIT_S):
+            await threads.run(next, iter([]))
+
+
+async def test_context_variables_pass(threads):
+    session = contextvars.ContextVar("session", default="")
+    session.set("sess_1")
+    assert await threads.run(session.get) == "sess_1"
+    assert [item async for item in threads.stream(lambda: iter([session.get()]))] == ["sess_1"]
+
+
+async def test_the_queue_is_bounded_and_refuses_at_once(busy, gate):
+    async with asyncio.TaskGroup() as tasks:
+        for n in range(2):
+            tasks.create_task(busy.run(gate, n), name=f"waits {n}")
+        await asyncio.sleep(0)  # lets them get in line
+        assert (busy.busy, busy.waiting) == (1, 2)
+        with pytest.raises(Overloaded, match="model: 2 pieces of work wait"):
+            await busy.run(gate)
+        with pytest.raises(Overloaded):
+            await anext(busy.stream(lambda: iter([1])))
+        gate.may_end.set()
+    assert (busy.waiting, await busy.run(int)) == (0, 0)
+
+
+async def test_the_count_comes_down_whatever_the_work_does(threads):
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError):
+            await threads.run(lambda: 1 / 0)
+        assert [item async for item in threads.stream(lambda: iter([1]))] == [1]
+    assert (threads.busy, threads.waiting) == (0, 0)
+
+
+async def test_work_cancelled_while_it_waits_never_runs(busy, gate):
+    ran = []
+    async with asyncio.TaskGroup() as tasks:
+        waits = tasks.create_task(busy.run(ran.append, 1), name="waits")
+        await asyncio.sleep(0)  # lets it get in line
+        assert busy.waiting == 1
+        waits.cancel()
+    assert waits.cancelled()
+    assert busy.waiting == 0, "its place is free at once"
+    gate.may_end.set()
+    await busy.run(int)
+    assert ran == []
+
+
+async def test_work_cancelled_while_it_runs_keeps_its_thread_until_it_ends(threads, gate):
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(threads.run(gate), name="work")
+        await gate.began.wait()
+        work.cancel()
+    assert threads.busy == 1
+    gate.may_end.set()
+    assert await threads.run(int) == 0
+
+
+async def test_a_stream_gives_the_items_in_order_and_ends(threads):
+    stream = threads.stream(lambda: iter(range(100)))
+    assert [item async for item in stream] == list(range(100))
+
+
+async def test_an_item_may_be_none(threads):
+    assert [item async for item in threads.stream(lambda: iter([1, None, 2]))] == [1, None, 2]
+
+
+async def test_a_stream_does_not_wait_for_a_slow_reader(threads):
+    async with aclosing(threads.stream(lambda: iter(range(50)))) as stream:
+        assert await anext(stream) == 0
+        assert await threads.run(int) == 0, "the thread is free again"
+        assert [item async for item in stream] == list(range(1, 50))
+
+
+async def test_what_the_iterator_raises_comes_behind_its_items(threads):
+    def items():
+        yield 1
+        raise KeyError("model")
+
+    stream = threads.stream(items)
+    assert await anext(stream) == 1
+    with pytest.raises(KeyError, match="model"):
+        await anext(stream)
+
+
+@pytest.mark.parametrize("where", ["make", "close"])
+async def test_a_stream_that_cannot_begin_or_end_says_so(threads, where):
+    class Items:
+        def __init__(self):
+            if where == "make":
+                raise OSError("no weights")
+
+        def __iter__(self):
+            return iter([1])
+
+        def close(self):
+            raise OSError("no weights")
+
+    async def read():
+        async with asyncio.timeout(LIMIT_S):
+            return [item async for item in threads.stream(Items)]
+
+    with pytest.raises(OSError, match="no weights"):
+        await read()
+
+
+async def test_closing_a_stream_stops_it_between_two_items(threads):
+    last, closed_on = [], []
+
+    def items():
+        try:
+            for n in itertools.count():
+                last[:] = [n]
+                yield n
+        finally:
+            closed_on.append(threading.current_thread().name)
+
+    async with aclosing(threads.stream(items)) as stream:
+        assert await anext(stream) == 0
+    async with asyncio.timeout(LIMIT_S):
+        await threads.run(int)  # the thread comes free, though the iterator never ends
+    assert closed_on
+    assert closed_on[0].startswith("model")
+    n_made = last[0]
+    await threads.run(int)
+    assert last[0] == n_made
+
+
+async def test_cancelling_the_reader_stops_the_stream(threads):
+    began = asyncio.Event()
+
+    async def read():
+        async for _ in threads.stream(itertools.count):
+            began.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(read(), name="read")
+        await began.wait()
+        reading.cancel()
+    async with asyncio.timeout(LIMIT_S):
+        assert await threads.run(int) == 0
+
+
+async def test_a_stream_closed_while_it_waits_never_begins(busy, gate):
+    made = []
+    stream = busy.stream(lambda: iter(made.append(1) or []))
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(anext(stream), name="read")
+        await asyncio.sleep(0)  # lets it get in line
+        assert busy.waiting == 1
+        reading.cancel()
+    gate.may_end.set()
+    await busy.run(int)
+    assert made == []
+
+
+async def test_a_failure_nobody_waits_for_is_not_reported(threads, caplog):
+    def items():
+        yield 1
+        raise KeyError("late")
+
+    async with aclosing(threads.stream(items)) as stream:
+        assert await anext(stream) == 1
+        await threads.run(int)  # the stream has failed by now
+    del stream
+    gc.collect()
+    assert caplog.messages == []
+
+
+async def test_closing_lets_running_work_end_and_drops_what_waits(busy, gate):
+    async def drop(work):
+        with pytest.raises(Unavailable):
+            async with asyncio.timeout(LIMIT_S):
+                await work
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(drop(busy.run(int)), name="waits")
+        tasks.create_task(drop(anext(busy.stream(lambda: iter([1])))), name="waits too")
+        await asyncio.sleep(0)
+        assert busy.waiting == 2
+        closing = tasks.create_task(busy.close(), name="close")
+        await asyncio.wait({closing}, timeout=0.05)
+        assert not closing.done(), "work still runs"
+        gate.may_end.set()
+
+
+async def test_closed_threads_take_nothing(threads):
+    await threads.close()
+    with pytest.raises(Unavailable, match="model: closed"):
+        await threads.run(int)
+    with pytest.raises(Unavailable, match="model: closed"):
+        await anext(threads.stream(lambda: iter([1])))
+    assert threads.waiting == 0

@@ -1,0 +1,99 @@
+"""Puts the TTS tier together. The only file that knows all its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+
+from mesh import metrics as metrics_port
+from mesh.chain import Chain
+from mesh.errors import Unavailable
+from mesh.health import Load
+from mesh.serve import Server, until_stopped
+from mesh.threads import ModelThreads
+from ovos.tts.v1 import tts_pb2_grpc
+from tts_service import metrics
+from tts_service.config import Config
+from tts_service.engine import Engine
+from tts_service.engines import ENGINES
+from tts_service.loudness import Levels
+from tts_service.servicer import TtsServicer
+from tts_service.worker import Worker, warm_up
+
+SERVICE = "ovos.tts.v1.TtsService"
+
+log = logging.getLogger(__name__)
+
+
+def load(config: Config, levels: Levels) -> Chain[Engine]:
+    """Load the engines that are installed, and let each speak once. Blocks for seconds.
+
+    Raises:
+        Unavailable: there is none.
+    """
+
+    def make(kind: Callable[[Config], Engine]) -> Engine:
+        engine = kind(config)
+        warm_up(engine, levels)
+        return engine
+
+    return Chain.load(config.engines, ENGINES, make, tier="tts")
+
+
+@asynccontextmanager
+async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIterator[Server]:
+    """The tier, serving. Leaving stops it; whoever wants to drain does that first.
+
+    Args:
+        chain: Engines to use instead of those the settings name. For tests.
+    """
+    levels = Levels()
+    threads = ModelThreads("tts", config.threads, config.max_waiting)
+    metrics.WAITING.set_function(lambda: threads.waiting)
+    try:
+        if chain is None:
+            chain = await threads.run(load, config, levels)
+        worker = Worker(chain, threads, levels)
+        servicer = TtsServicer(worker, config.max_streams, lambda: server.worker_id)
+
+        def add(to: grpc.aio.Server) -> None:
+            tts_pb2_grpc.add_TtsServiceServicer_to_server(servicer, to)
+
+        server = Server(
+            "tts",
+            config.host,
+            config.port,
+            add=add,
+            services=[SERVICE],
+            drain_s=config.drain_s,
+            load=lambda: Load(servicer.open_streams, config.max_streams, threads.waiting),
+        )
+        await server.start()
+        try:
+            await server.ready()
+            yield server
+        finally:
+            await server.stop()
+    finally:
+        await threads.close()
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        SystemExit: no engine can be loaded; the log says why.
+    """
+    stop_metrics = metrics_port.serve(config.host, config.metrics_port)
+    try:
+        async with running(config) as server:
+            await until_stopped(server)
+    except Unavailable as error:
+        log.critical("no engine", extra={"reason": error.detail})
+        raise SystemExit(1) from error
+    finally:
+        await asyncio.to_thread(stop_metrics)

@@ -1,0 +1,48 @@
+"""All the TTS tier's settings. Names carry their unit; defaults are the ones we run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tts_service.engines import ENGINES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    host: str = "127.0.0.1"
+    """Address gRPC and metrics listen on."""
+
+    port: int = field(default=50052, metadata={"ge": 0, "le": 65535})
+    """gRPC port; 0 takes a free one."""
+
+    metrics_port: int = field(default=9103, metadata={"ge": 0, "le": 65535})
+    """Port of /metrics; 0 takes a free one."""
+
+    log_level: str = field(
+        default="INFO", metadata={"among": ("DEBUG", "INFO", "WARNING", "ERROR")}
+    )
+    """Least severe log lines to write."""
+
+    drain_s: float = field(default=30.0, metadata={"ge": 0})
+    """How long open streams may run on after SIGTERM."""
+
+    engines: tuple[str, ...] = field(
+        default=("kokoro", "piper", "espeak"), metadata={"among": tuple(ENGINES)}
+    )
+    """Engines to load, best first; one whose files are missing does not take part."""
+
+    models_dir: Path = field(default=Path(".local/models"), metadata={"env": "MODELS_DIR"})
+    """Where `voicemesh models pull` puts weights."""
+
+    piper_voice: str = "en_US-lessac-medium"
+    """Which voice of `piper/` to load."""
+
+    threads: int = field(default=1, metadata={"ge": 1, "le": 64})
+    """Segments synthesized at a time; more than one helps only with a GPU."""
+
+    max_waiting: int = field(default=64, metadata={"ge": 1})
+    """Segments that may wait for a thread before the next is refused."""
+
+    max_streams: int = field(default=100, metadata={"ge": 1})
+    """Replies spoken at a time before the next is refused."""

@@ -1,0 +1,37 @@
+"""What the TTS tier counts. Prometheus names, closed labels."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from mesh.metrics import LATENCY_BUCKETS_S
+
+STREAMS = Gauge("tts_streams_open", "Replies being spoken.")
+
+FIRST_AUDIO = Histogram(
+    "tts_first_audio_seconds",
+    "From the first text of a stream to its first audio sent.",
+    buckets=LATENCY_BUCKETS_S,
+)
+
+CANCEL = Histogram(
+    "tts_cancel_seconds",
+    "From a cancel or a lost client to the model thread being free of its work.",
+    buckets=(0.001, 0.0025, *LATENCY_BUCKETS_S),
+)
+
+AUDIO = Counter("tts_audio_seconds_total", "Speech made.", ["engine"])
+
+WORK = Counter(
+    "tts_work_seconds_total",
+    "Time model threads spent on it; over tts_audio_seconds_total it is the cost.",
+    ["engine"],
+)
+
+HANDOVERS = Counter(
+    "tts_handovers_total",
+    "Segments that an engine failed and the next one spoke.",
+    ["failed", "serving"],
+)
+
+WAITING = Gauge("tts_segments_waiting", "Segments that wait for a model thread.")

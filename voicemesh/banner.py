@@ -1,0 +1,100 @@
+"""What `voicemesh up` says when all is ready."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DATA_DIR = Path(".local")
+"""Where all data is, unless somebody says otherwise."""
+
+_ABSENT, _SERVES = "engine absent", "engine serves"  # mesh.chain logs them
+ENGINE_EVENTS = (_ABSENT, _SERVES)
+
+_STAGES = (("stt", "hears with"), ("llm", "thinks with"), ("tts", "speaks with"))
+
+# The engines of each stage, best first, and how to get those that are not there yet.
+_ENGINES = {
+    "stt": {"faster_whisper": "{command} models pull whisper", "pocketsphinx": ""},
+    "llm": {
+        "openai": "OPENAI_API_KEY=… in .env",
+        "groq": "GROQ_API_KEY=… in .env",
+        "ollama": "a running Ollama",
+        "offline": "",
+    },
+    "tts": {
+        "kokoro": "{command} models pull kokoro",
+        "piper": "{command} models pull piper",
+        "espeak": "",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the banner tells."""
+
+    http_url: str
+    key: str
+    data_dir: Path
+    elapsed_s: float
+    engines: Mapping[str, Sequence[Mapping[str, Any]]]
+    """What STT, LLM and TTS logged about their engines."""
+    recording: Path | None
+    """Something to try it with."""
+    embedded_postgres: bool
+
+
+def realtime_url(http_url: str) -> str:
+    return http_url.replace("http", "ws", 1) + "/v1/realtime"
+
+
+def text(facts: Facts) -> str:
+    command, data_dir = how_to_call_us(), _near(facts.data_dir)
+    where = "" if data_dir == DATA_DIR else f" --data-dir {data_dir}"
+    rows = [
+        ("Realtime", realtime_url(facts.http_url)),
+        ("HTTP", facts.http_url),
+        ("key", f"{facts.key}   ({data_dir / 'dev-key'})"),
+        *((label, _engine(part, facts.engines.get(part, ()), command)) for part, label in _STAGES),
+        ("try", f"{command} talk {facts.recording or 'SPEECH.wav'}{where}"),
+    ]
+    if facts.embedded_postgres:
+        rows.append(("history", f"{command} psql{where}"))
+    rows.append(("logs", str(data_dir / "logs")))
+    body = "\n".join(f"  {label:<12} {value}" for label, value in rows)
+    return (
+        f"\nOVOS Voice Mesh is ready after {facts.elapsed_s:.1f} s.\n\n{body}\n\n"
+        "  Settings are environment variables, or lines of .env (OPENAI_API_KEY=…).\n"
+        "  Ctrl-C ends everything.\n"
+    )
+
+
+def how_to_call_us() -> str:
+    """`voicemesh`, or where it is if the PATH does not know."""
+    if shutil.which("voicemesh"):
+        return "voicemesh"
+    return str(_near(Path(sys.executable).parent / "voicemesh"))
+
+
+def _engine(part: str, events: Sequence[Mapping[str, Any]], command: str) -> str:
+    """The engine that serves, and how to get those that would come before it."""
+    serving = next((str(one["engine"]) for one in events if one["event"] == _SERVES), "?")
+    absent = {str(one["engine"]) for one in events if one["event"] == _ABSENT}
+    better = []
+    for name, hint in _ENGINES[part].items():
+        if name == serving:
+            break
+        if name in absent:
+            better.append(hint.format(command=command))
+    return f"{serving:<16} better: {', or '.join(better)}" if better else serving
+
+
+def _near(path: Path) -> Path:
+    """The path from here, if it is below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

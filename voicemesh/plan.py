@@ -1,0 +1,176 @@
+"""What `voicemesh up` runs: the tiers, their ports, their environment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mesh import config
+from voicemesh.ports import LOOPBACK, Wanted
+
+_DRAIN_S = 3.0  # somebody waits at the terminal; a second Ctrl-C does not even wait for this
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of `voicemesh up`. Those of the tiers pass through to them."""
+
+    port: int = field(default=8080, metadata={"env": "PORT", "ge": 1, "le": 65535})
+    """Where the gateway listens for clients."""
+    database_url: str | None = field(default=None, metadata={"env": "DATABASE_URL", "secret": True})
+    """A PostgreSQL to use instead of the embedded one."""
+    redis_url: str | None = field(default=None, metadata={"env": "REDIS_URL", "secret": True})
+    """A Redis to use instead of the embedded one."""
+    postgres_port: int = field(default=0, metadata={"env": "POSTGRES_PORT", "ge": 0, "le": 65535})
+    """Port of the embedded PostgreSQL; 0 takes a free one."""
+    redis_port: int = field(default=0, metadata={"env": "REDIS_PORT", "ge": 0, "le": 65535})
+    """Port of the embedded Redis; 0 takes a free one."""
+    keys_file: Path | None = field(default=None, metadata={"env": "GATEWAY_KEYS_FILE"})
+    """Who is let in; the default is `keys.json` in the data folder."""
+    models_dir: Path | None = field(default=None, metadata={"env": "MODELS_DIR"})
+    """Where weights are; the default is `models` in the data folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TierSettings:
+    """What `up` must know of a tier's settings; the tier reads them all itself."""
+
+    host: str = LOOPBACK
+    port: int | None = field(default=None, metadata={"ge": 1, "le": 65535})
+    metrics_port: int | None = field(default=None, metadata={"ge": 1, "le": 65535})
+    drain_s: float = field(default=_DRAIN_S, metadata={"ge": 0})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """One tier as a process."""
+
+    name: str
+    """Also the prefix of its variables, in upper case."""
+    module: str
+    host: str
+    port: int
+    metrics_port: int
+    drain_s: float
+
+    @property
+    def command(self) -> list[str]:
+        # -P: a folder `gateway` where somebody stands is not our gateway.
+        return [sys.executable, "-P", "-m", self.module]
+
+    @property
+    def target(self) -> str:
+        """Where to call it from this machine."""
+        host = LOOPBACK if self.host in ("0.0.0.0", "::") else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def port_variable(self) -> str:
+        return "PORT" if self.name == "gateway" else f"{self.name.upper()}_PORT"
+
+
+# name, module, port, metrics port; in the order in which they start.
+_TIERS = (
+    ("persistence", "persistence", 50054, 9105),
+    ("stt", "stt_service", 50051, 9102),
+    ("tts", "tts_service", 50052, 9103),
+    ("llm", "llm_orchestrator", 50053, 9104),
+    ("gateway", "gateway", 8080, 9101),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is decided before anything starts."""
+
+    data_dir: Path
+    settings: Settings
+    tiers: Mapping[str, Tier]
+    env: Mapping[str, str]
+    """What every tier inherits."""
+
+    @property
+    def gateway(self) -> Tier:
+        return self.tiers["gateway"]
+
+    @property
+    def keys_file(self) -> Path:
+        return (self.settings.keys_file or self.data_dir / "keys.json").absolute()
+
+    @property
+    def models_dir(self) -> Path:
+        return (self.settings.models_dir or self.data_dir / "models").absolute()
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.data_dir / "logs"
+
+    def ports(self) -> Sequence[Wanted]:
+        """Every place somebody will listen on, if it is known before."""
+        places = []
+        for tier in self.tiers.values():
+            places.append(Wanted(tier.port_variable, tier.port, tier.host))
+            metrics = f"{tier.name.upper()}_METRICS_PORT"
+            places.append(Wanted(metrics, tier.metrics_port, tier.host))
+        for variable, port, url in (
+            ("POSTGRES_PORT", self.settings.postgres_port, self.settings.database_url),
+            ("REDIS_PORT", self.settings.redis_port, self.settings.redis_url),
+        ):
+            if port and not url:
+                places.append(Wanted(variable, port))
+        return places
+
+    def tier_env(self, database_url: str, redis_url: str) -> dict[str, str]:
+        """The environment of every tier."""
+        made = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "GATEWAY_KEYS_FILE": str(self.keys_file),
+            "MODELS_DIR": str(self.models_dir),
+            "GATEWAY_STT_TARGET": self.tiers["stt"].target,
+            "GATEWAY_TTS_TARGET": self.tiers["tts"].target,
+            "GATEWAY_LLM_TARGET": self.tiers["llm"].target,
+        }
+        for tier in self.tiers.values():
+            prefix = tier.name.upper()
+            made[tier.port_variable] = str(tier.port)
+            made[f"{prefix}_HOST"] = tier.host
+            made[f"{prefix}_METRICS_PORT"] = str(tier.metrics_port)
+            made[f"{prefix}_DRAIN_S"] = str(tier.drain_s)
+        return {**self.env, **made}
+
+
+def make(data_dir: Path, env: Mapping[str, str]) -> Plan:
+    """
+    Args:
+        env: Variables, those of `.env` included.
+
+    Raises:
+        ConfigError: settings are wrong; all of them are named at once.
+    """
+    mistakes: list[str] = []
+    tiers: dict[str, Tier] = {}
+    settings = Settings()
+    try:
+        settings = config.load(Settings, env, prefix="up")
+    except config.ConfigError as error:
+        mistakes += error.mistakes
+    for name, module, port, metrics_port in _TIERS:
+        try:
+            set_ = config.load(_TierSettings, env, prefix=name)
+        except config.ConfigError as error:
+            mistakes += error.mistakes
+            continue
+        tiers[name] = Tier(
+            name=name,
+            module=module,
+            host=set_.host,
+            port=settings.port if name == "gateway" else set_.port or port,
+            metrics_port=set_.metrics_port or metrics_port,
+            drain_s=set_.drain_s,
+        )
+    if mistakes:
+        raise config.ConfigError(mistakes)
+    return Plan(data_dir.absolute(), settings, tiers, dict(env))
