@@ -20,7 +20,7 @@ TEST_PROGRAMS := ps:procps
 PY_FOLDERS := gateway stt_service tts_service llm_orchestrator persistence mesh voicemesh bench tests proto
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format proto lock clean
+.PHONY: help run test lint format proto lock bench clean
 
 help: ## Show this.
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ lock: $(VENV)/.dev ## Choose the packages' versions afresh.
 		--python-version 3.11 --no-header --upgrade -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra up --group dev --universal --generate-hashes \
 		--python-version 3.11 --no-header --upgrade -c requirements.lock -o requirements-dev.lock
+
+bench: $(VENV)/.dev ## Measure what one audio frame costs the gateway.
+	$(BIN)/python -m bench.frames
 
 clean: ## Remove what set-up and tools made; data in .local stays.
 	rm -rf $(VENV) $(LOCAL)/buf *.egg-info build dist

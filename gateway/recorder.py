@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections import deque
+from contextlib import suppress
 from typing import assert_never
 
 import msgspec
@@ -23,6 +24,7 @@ from ovos.persistence.v1 import persistence_pb2 as pb
 MOST_WAITING = 20_000  # facts; some minutes of a busy process, some ten megabytes
 _BATCH = 256
 _AGAIN_S = 0.5
+_LOOK_S = 1.0  # so that readiness is no older
 
 _ROLES = {
     "system": pb.ITEM_ROLE_SYSTEM,
@@ -44,6 +46,7 @@ class Recorder:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._waiting: deque[tuple[str, bytes]] = deque(maxlen=MOST_WAITING)
+        self._dropped = 0
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -53,24 +56,18 @@ class Recorder:
     def put(self, record: pb.Record) -> None:
         if len(self._waiting) == MOST_WAITING:
             metrics.FACTS_DROPPED.inc()
+            self._dropped += 1
         self._waiting.append((fact_stream(record.session.session_id), record.SerializeToString()))
         self._empty.clear()
         self._wake.set()
 
     async def run(self) -> None:
         """Write what comes, and try Redis now and then when nothing does."""
-        while True:
-            try:
-                await self._redis.ping()
-                self._says(well=True)
-                await self._write_all()
-                async with asyncio.timeout(1.0):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
-            except (RedisError, OSError) as error:
-                self._says(well=False, why=type(error).__name__)
-                await asyncio.sleep(_AGAIN_S)
+        try:
+            while True:
+                await self._write_or_wait()
+        finally:
+            await self._redis.aclose()
 
     async def flush(self, timeout_s: float) -> bool:
         """Wait until all has been written; returns whether it was."""
@@ -82,15 +79,30 @@ class Recorder:
             return False
         return True
 
+    async def _write_or_wait(self) -> None:
+        try:
+            await self._redis.ping()
+            self._says(well=True)
+            await self._write_all()
+        except (RedisError, OSError) as error:
+            self._says(well=False, why=type(error).__name__)
+            await asyncio.sleep(_AGAIN_S)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                await self._wake.wait()
+
     async def _write_all(self) -> None:
         self._wake.clear()
         while self._waiting:
             batch = [self._waiting[n] for n in range(min(_BATCH, len(self._waiting)))]
+            dropped = self._dropped
             async with self._redis.pipeline(transaction=False) as pipe:
                 for stream, record in batch:
                     pipe.xadd(stream, {RECORD: record})
                 await pipe.execute()
-            for _ in batch:  # only now: a failed write is tried again, consumers drop repeats
+            # Only now: a failed write is tried again, and consumers drop what comes twice.
+            for _ in range(len(batch) - (self._dropped - dropped)):
                 self._waiting.popleft()
             metrics.FACTS_WAITING.set(len(self._waiting))
         self._empty.set()

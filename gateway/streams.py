@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import grpc
 
 from mesh.dial import Link
-from mesh.errors import calling, from_rpc
+from mesh.errors import MeshError, Unavailable, from_rpc
 
 if TYPE_CHECKING:  # generic to the type checker only
     from grpc.aio import StreamStreamCall
@@ -43,6 +43,7 @@ class Stream(Generic[Req, Res]):
         self._link, self._call = link, call
         self._writing = asyncio.Lock()  # gRPC breaks the call when two tasks write at once
         self._news: asyncio.Queue[Res | grpc.aio.AioRpcError | None] = asyncio.Queue()
+        self._ended_by: grpc.aio.AioRpcError | None = None
         self._pump = tasks.create_task(self._read(), name=f"{link.tier} stream")
 
     async def write(self, message: Req) -> None:
@@ -50,13 +51,12 @@ class Stream(Generic[Req, Res]):
         Raises:
             MeshError: the call has ended.
         """
-        with calling(self._link.tier):
-            try:
-                async with self._writing:
-                    await self._call.write(message)
-            except asyncio.InvalidStateError as error:  # it ended; its status says why
-                await self._pump
-                raise _closed(await self._call.code()) from error
+        try:
+            async with self._writing:
+                await self._call.write(message)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            await asyncio.wait({self._pump}, timeout=ANSWER_S)  # it ended; its status says why
+            raise self._why(error) from error
 
     async def __aiter__(self) -> AsyncIterator[Res]:
         """What the peer sends. Bounded by the stream's credit, so the queue has no bound.
@@ -80,10 +80,18 @@ class Stream(Generic[Req, Res]):
                     await self._call.write(message)
                 await self._call.done_writing()
                 await asyncio.wait({self._pump}, timeout=ANSWER_S)
+            if not self._pump.done():
+                self._link.breaker.released()  # we leave it; that tells nothing about the peer
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             pass  # it has ended by itself
         finally:
             self._call.cancel()
+
+    def _why(self, error: Exception) -> MeshError:
+        """Why a write failed: gRPC itself only says that it did."""
+        if self._ended_by is not None:
+            return from_rpc(self._ended_by, self._link.tier)
+        return Unavailable(f"the stream has ended: {type(error).__name__}", tier=self._link.tier)
 
     async def _read(self) -> None:
         try:
@@ -91,11 +99,7 @@ class Stream(Generic[Req, Res]):
                 self._news.put_nowait(news)
             self._news.put_nowait(None)
         except grpc.aio.AioRpcError as error:
+            self._ended_by = error
             self._news.put_nowait(error)
         except asyncio.CancelledError:  # the call was cancelled by us; nobody listens any more
             self._news.put_nowait(None)
-
-
-def _closed(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
-    empty = grpc.aio.Metadata()
-    return grpc.aio.AioRpcError(code, empty, empty, details="the stream has ended")

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh import log as logs
 from mesh.breaker import Breaker
-from mesh.errors import TENANT_KEY, Broken, MeshError, TooSlow, Unavailable, calling
+from mesh.errors import TENANT_KEY, Broken, Draining, MeshError, TooSlow, Unavailable, calling
 from mesh.serve import COMMON_OPTIONS
 
 _OPTIONS = [
@@ -79,7 +79,9 @@ class Link:
 
     def failed(self, error: MeshError) -> None:
         """A call failed. What is our own fault, or only says that it is full, proves it well."""
-        if not isinstance(error, Unavailable | TooSlow | Broken):
+        if isinstance(error, Draining):
+            self.breaker.released()  # it says nothing about who comes after it
+        elif not isinstance(error, Unavailable | TooSlow | Broken):
             self.answered()
         elif self.breaker.failed(time.monotonic()):
             log.error("breaker opened", extra={"tier": self.tier, "reason": error.detail})

@@ -67,7 +67,8 @@ class Server:
             port: 0 takes a free one; `port` says which after `start`.
             add: Adds the tier's servicers.
             services: Their full names, for health and reflection.
-            max_rpcs: Calls at a time; the next get RESOURCE_EXHAUSTED at once.
+            max_rpcs: Calls at a time, health checks and watches among them; the next get
+                RESOURCE_EXHAUSTED at once.
             drain_s: How long open streams may run on after SIGTERM.
         """
         self.name, self.host, self.port = name, host, port

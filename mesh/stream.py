@@ -80,7 +80,12 @@ class Group:
                     raise
 
     async def read(self, count: int, block_ms: int) -> list[Entry]:
-        """Entries that no consumer of the group has had; waits up to `block_ms` for one."""
+        """Entries that no consumer of the group has had; waits up to `block_ms` for one.
+
+        Args:
+            count: At most, of each stream.
+            block_ms: 0 waits forever.
+        """
         answer = await self._redis.xreadgroup(
             self._group, self._consumer, dict.fromkeys(self._streams, ">"), count, block_ms
         )
@@ -101,7 +106,8 @@ class Group:
         return entries
 
     async def ack(self, entries: Sequence[Entry]) -> None:
-        """Acknowledge and delete. Trimming by length would drop what a slow group has not read."""
+        """Acknowledge and delete, so a stream has one group: a second one would miss what the
+        first has had. Trimming by length would drop what a slow group has not read."""
         by_stream: dict[str, list[str]] = {}
         for entry in entries:
             by_stream.setdefault(entry.stream, []).append(entry.id)

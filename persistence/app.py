@@ -39,8 +39,8 @@ async def serve(
     """Serve until a signal comes. PostgreSQL and Redis may come later, go and come back.
 
     Args:
-        until: What to wait for instead of a signal; given the server once it listens. It
-            drains and stops the server. For tests.
+        until: What to wait for instead of a signal; given the server once it listens. For
+            tests.
 
     Raises:
         SystemExit: the database cannot be brought to this version; the log says why.
@@ -58,13 +58,15 @@ async def serve(
         ) as database:
             store = Store(database)
             server = _server(config, store, redis)
+            consumer = Consumer(reader, store, config)
             await server.start()
-            async with asyncio.TaskGroup() as tasks:
-                work = tasks.create_task(
-                    _work(config, server, database, Consumer(reader, store, config)), name="work"
-                )
-                await until(server)
-                work.cancel()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    work = tasks.create_task(_work(config, server, database, consumer), name="work")
+                    await until(server)
+                    work.cancel()
+            finally:
+                await server.stop()
     except* MigrationError as errors:
         unfit = errors
     finally:

@@ -56,7 +56,7 @@ class Recognizer(Protocol):
     """Recognition of one utterance. Made without blocking; used from one task."""
 
     def feed(self, pcm: bytes) -> None:
-        """Hear what comes next. Blocks; an engine that can decodes it here and now."""
+        """Hear what comes next. Blocks if the engine is `streaming`: it decodes here."""
 
     def guess(self) -> str:
         """The text so far, as far as one can tell. Blocks."""
@@ -94,6 +94,10 @@ class Engine(Protocol):
     @property
     def languages(self) -> Sequence[str]:
         """BCP-47 tags it knows; empty means many."""
+
+    @property
+    def streaming(self) -> bool:
+        """Whether `feed` decodes; else it only keeps the audio, and does not block."""
 
     @property
     def threads(self) -> int:

@@ -82,11 +82,10 @@ class Vad:
         samples = np.concatenate([self._context, audio.to_float32(self._rest[:n_bytes])])
         self._rest = self._rest[n_bytes:]
         self._context = samples[-CONTEXT_SAMPLES:]
-        windows = np.lib.stride_tricks.sliding_window_view(samples, CONTEXT_SAMPLES + WINDOW_SAMPLES)[::WINDOW_SAMPLES]
+        seen = np.lib.stride_tricks.sliding_window_view(samples, CONTEXT_SAMPLES + WINDOW_SAMPLES)
+        windows = np.ascontiguousarray(seen[::WINDOW_SAMPLES])
         with metrics.VAD_SECONDS.time():
-            probabilities, self._h, self._c = self._model.run(
-                np.ascontiguousarray(windows), self._h, self._c
-            )
+            probabilities, self._h, self._c = self._model.run(windows, self._h, self._c)
         return [float(probability) for probability in probabilities]
 
 

@@ -65,8 +65,9 @@ class Restartable:
         self.url = ""
 
     def start(self) -> None:
-        self._server = self._kind(self._folder, port=self._port).__enter__()
-        self._port, self.url = self._server.port, self._server.url
+        if self._server is None:
+            self._server = self._kind(self._folder, port=self._port).__enter__()
+            self._port, self.url = self._server.port, self.url or self._server.url
 
     def stop(self) -> None:
         if self._server is not None:
@@ -74,15 +75,21 @@ class Restartable:
             self._server = None
 
 
-@pytest.fixture
-def own_postgres() -> Iterator[Restartable]:
-    """A PostgreSQL of the test's own, to stop and start again."""
+@pytest.fixture(scope="session")
+def restartable_postgres() -> Iterator[Restartable]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         server = Restartable(EmbeddedPostgres, Path(folder) / "postgres")
-        server.start()
         yield server
         server.stop()
+
+
+@pytest.fixture
+def own_postgres(restartable_postgres: Restartable) -> Restartable:
+    """A PostgreSQL with an empty schema, running, to stop and start again."""
+    restartable_postgres.start()
+    restartable_postgres.url = new_schema(restartable_postgres.url.partition("?")[0])
+    return restartable_postgres
 
 
 @pytest.fixture

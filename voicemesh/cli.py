@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mesh import config
 from mesh.keys import KeyFileError
 from mesh.keys import load as load_keys
-from voicemesh import catalogue, dotenv, keys, models, programs, talk, up
+from voicemesh import catalogue, dotenv, keys, models, programs, settings, talk, up
 from voicemesh.banner import DATA_DIR
 from voicemesh.trouble import ServerMissing, TalkFailed, Trouble
 
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_keys(commands)
     _add_models(commands)
     _add_psql(commands)
+    _add_settings(commands)
     return parser
 
 
@@ -162,6 +163,15 @@ def _add_psql(commands: _Commands) -> None:
     command.set_defaults(run=_psql)
 
 
+def _add_settings(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "settings",
+        help="list every setting, its default and its meaning",
+        description="Print every setting of every tier as a Markdown page.",
+    )
+    command.set_defaults(run=_settings)
+
+
 def _add_data_dir(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--data-dir", type=Path, default=DATA_DIR, help="where all data is; default: %(default)s"
@@ -170,6 +180,10 @@ def _add_data_dir(command: argparse.ArgumentParser) -> None:
 
 def _up(given: argparse.Namespace, env: Mapping[str, str]) -> None:
     up.run(given.data_dir, env, verbose=given.verbose)
+
+
+def _settings(given: argparse.Namespace, env: Mapping[str, str]) -> None:
+    print(settings.markdown(), end="")
 
 
 def _talk(given: argparse.Namespace, env: Mapping[str, str]) -> None:

@@ -7,10 +7,12 @@
 -- conversation_id '' means none: a session may have facts before it has a conversation.
 --
 -- Not partitioned yet. Partitions by week, for retention by detaching, can be added later
--- without touching a reader or a writer: no table references another, every statement names
--- tenant_id, and the time that would join each key never changes after the first write
--- (that inside record_id, a UUIDv7, for records and session_events; created_at for items).
--- A migration then renames a table, attaches it as the first partition and goes on.
+-- without touching a reader: no table references another and every statement names
+-- tenant_id. A unique key must then hold the time of its partition. For records and
+-- session_events that is inside record_id, a UUIDv7. For items it is created_at, which never
+-- changes after the first write; put_item has to look it up first, and can: whoever writes
+-- holds the conversation, so nobody adds the item in between. A migration renames a table,
+-- attaches it as the first partition and goes on.
 
 CREATE TABLE conversations (
     tenant_id text COLLATE "C" NOT NULL,

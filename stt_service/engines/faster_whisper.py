@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class FasterWhisper:
+    streaming = False
     guess_every_ms = 600
 
     def __init__(self, config: Config) -> None:

@@ -39,6 +39,7 @@ T = TypeVar("T")
 class PocketSphinx:
     model = "pocketsphinx-en-us"
     languages: Sequence[str] = (LANGUAGE,)
+    streaming = True
     guess_every_ms = 200
 
     def __init__(self, config: Config) -> None:
@@ -74,7 +75,12 @@ class _Pool:
             if not self._may_make:
                 return None
             self._may_make -= 1
-        return Decoder(SETTINGS)
+        try:
+            return Decoder(SETTINGS)
+        except BaseException:
+            with self._lock:
+                self._may_make += 1
+            raise
 
     def give_back(self, decoder: Decoder) -> None:
         with self._lock:

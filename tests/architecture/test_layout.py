@@ -23,7 +23,7 @@ PRIVATE = {
         r"(?<![\w.$}~-])/(?:root|work|home/\w+|Users/\w+|tmp|opt/(?:pypi|wheels))\b[-\w]*/\w"
     ),
     "where this machine gets its packages": re.compile(
-        r"--(?:extra-)?index-url\b|--find-links\b|--trusted-host\b"
+        r"--(?:extra-)?index[-]url\b|--find[-]links\b|--trusted[-]host\b"
     ),
 }
 
@@ -84,7 +84,7 @@ def test_every_module_has_its_test_where_it_is_looked_for():
         and not is_tested(path)
         and str(path) not in UNTESTED
     ]
-    assert missing == [], "add tests/unit/<its path>/test_<its name>.py"
+    assert not missing, "add tests/unit/<its path>/test_<its name>.py for\n" + "\n".join(missing)
 
 
 @pytest.mark.parametrize("table", [LONG, UNTESTED], ids=["LONG", "UNTESTED"])
@@ -122,7 +122,7 @@ def test_no_file_tells(what):
         for n, line in enumerate(text_of(path).splitlines(), start=1)
         if PRIVATE[what].search(line)
     ]
-    assert found == [], what
+    assert not found, f"{what}\n" + "\n".join(found)
 
 
 def test_the_version_is_the_newest_in_the_changelog():

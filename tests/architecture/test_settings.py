@@ -1,7 +1,8 @@
-"""Every setting is explained, twice: where it is declared and in the README's table."""
+"""Every setting is explained where it is declared."""
 
 import ast
 import dataclasses
+import re
 from importlib import import_module
 
 import pytest
@@ -61,8 +62,11 @@ def test_a_setting_that_may_hold_a_secret_is_never_shown(tier):
     assert shown == [], 'metadata={"secret": True}'
 
 
-@pytest.mark.parametrize("tier", TIERS)
-def test_every_setting_is_in_the_readme(tier):
-    readme = (ROOT / "README.md").read_text()
-    names = [variable(field, PREFIX[tier]) for field in dataclasses.fields(config(tier))]
-    assert [name for name in names if f"`{name}`" not in readme] == []
+def test_the_readme_names_only_settings_that_exist():
+    """The page docs/settings.md has them all; tests/unit/voicemesh/test_settings.py keeps it."""
+    fields = [(f, PREFIX[tier]) for tier in TIERS for f in dataclasses.fields(config(tier))]
+    known = {variable(field, prefix) for field, prefix in fields}
+    table = (ROOT / "README.md").read_text().split("## Settings")[1].split("##")[0]
+    told = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)`", table))
+    assert len(told) > 5
+    assert told <= known

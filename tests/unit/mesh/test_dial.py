@@ -13,6 +13,7 @@ from mesh.breaker import FAILURES, State
 from mesh.dial import metadata
 from mesh.errors import (
     Broken,
+    Draining,
     MeshError,
     Missing,
     Overloaded,
@@ -188,6 +189,13 @@ async def test_what_says_that_the_peer_is_well_does_not_open_it(moody, link, kin
     moody.mood = Broken("no memory")
     await fail(link, Broken, FAILURES - 1)
     assert link.breaker.state is State.CLOSED
+
+
+async def test_a_tier_that_is_going_away_is_not_held_against_the_next(moody, link):
+    moody.mood = Draining("going away")
+    await fail(link, Draining, 2 * FAILURES)
+    moody.mood = None
+    assert await ask(link) == b"well"
 
 
 async def test_health_that_comes_back_gives_a_trial_at_once(moody, link, watch, until):

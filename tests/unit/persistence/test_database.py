@@ -5,15 +5,20 @@ from psycopg.pq import TransactionStatus
 
 from mesh.errors import Broken, TooSlow, Unavailable
 from persistence.database import Database, Refused
+from voicemesh.servers import EmbeddedPostgres
 
 
-async def test_it_answers_only_once_it_is_migrated(own_postgres):
-    async with Database(own_postgres.url) as database:
-        assert not await database.answers()
-        with pytest.raises(Unavailable, match="not migrated"):
-            await database.acting_for(["acme"]).__aenter__()
-        await database.migrate()
-        assert await database.answers()
+async def test_it_answers_only_once_it_is_migrated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("postgres")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o711)  # root's server runs as nobody and must get in
+    with EmbeddedPostgres(folder / "new") as server:  # one that has never seen our role
+        async with Database(server.url) as database:
+            assert not await database.answers()
+            with pytest.raises(Unavailable, match="not migrated"):
+                await database.acting_for(["acme"]).__aenter__()
+            await database.migrate()
+            assert await database.answers()
 
 
 async def test_a_server_that_is_away_is_unavailable_with_a_time_to_try_again(own_postgres):

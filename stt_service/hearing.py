@@ -1,0 +1,57 @@
+"""What is reported of a stream. Positions are samples of the stream's own rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.errors import MeshError
+from stt_service.engine import Heard
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Speech was detected."""
+
+    utterance_id: str
+    start_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Speech ended, and with it the utterance."""
+
+    utterance_id: str
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Guessed:
+    """An interim transcript."""
+
+    utterance_id: str
+    text: str
+    revision: int
+    start_sample: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The final transcript; `heard` has words with positions in the stream."""
+
+    utterance_id: str
+    heard: Heard
+    revision: int
+    start_sample: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The utterance has no transcript."""
+
+    utterance_id: str
+    error: MeshError
+
+
+Hearing = Started | Stopped | Guessed | Final | Failed

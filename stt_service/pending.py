@@ -1,0 +1,151 @@
+"""The utterances of a stream that have no outcome yet, in the order of speech.
+
+Each is followed by a task of its own; outcomes are reported in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from mesh.errors import MeshError
+from stt_service import hearing, metrics
+from stt_service.engine import RATE_HZ, Heard, Word
+from stt_service.timeline import Timeline
+from stt_service.utterance import Utterance
+
+BEHIND = 10 * RATE_HZ  # audio that engines may lag behind before the client has to wait
+WAITING = 8  # utterances that may wait for their transcript before the client has to
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Spoken:
+    """An utterance and its place in the stream. Positions are at 16 kHz."""
+
+    utterance_id: str
+    start: int
+    utterance: Utterance
+    until: int
+    """What it has been given; its end, once it has one."""
+
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    ended_s: float = 0.0
+    turn: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once all before it have been reported."""
+
+    revision: int = 0
+    task: asyncio.Task[None] | None = None
+
+    def end(self) -> None:
+        self.ended_s = time.monotonic()
+        self.utterance.end()
+        self.ended.set()
+
+    def drop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Pending:
+    def __init__(
+        self,
+        timeline: Timeline,
+        tasks: asyncio.TaskGroup,
+        report: Callable[[hearing.Hearing], None],
+    ) -> None:
+        """
+        Args:
+            tasks: Outlives the stream; utterances are followed in it.
+        """
+        self._timeline, self._tasks, self._report = timeline, tasks, report
+        self._spoken: list[Spoken] = []
+        self._moved = asyncio.Event()  # some audio has been heard, or an outcome reported
+        self._n_followed = 0
+
+    @property
+    def starts(self) -> list[int]:
+        """Where the utterances start, at 16 kHz."""
+        return [spoken.start for spoken in self._spoken]
+
+    def follow(self, utterance: Utterance, start: int) -> Spoken:
+        """Bring an utterance to its outcome. It has no audio yet."""
+        self._n_followed += 1
+        spoken = Spoken(f"utt_{self._n_followed}", start, utterance, start)
+        self._spoken.append(spoken)
+        self._spoken[0].turn.set()
+        utterance.moved = self._moved.set
+        spoken.task = self._tasks.create_task(self._follow(spoken), name=spoken.utterance_id)
+        # Not in the task: one that is cancelled before it begins runs no `finally`.
+        spoken.task.add_done_callback(lambda _: self._forget(spoken))
+        return spoken
+
+    async def room(self) -> None:
+        """Wait while recognition is behind."""
+        while self._is_behind():
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def done(self, *, discard: bool) -> None:
+        """Wait for the outcome of every utterance; with `discard`, drop them."""
+        tasks = {spoken.task for spoken in self._spoken if spoken.task is not None}
+        for task in tasks if discard else ():
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _is_behind(self) -> bool:
+        n_waiting = sum(spoken.ended.is_set() for spoken in self._spoken)
+        n_behind = sum(spoken.utterance.behind_samples for spoken in self._spoken)
+        return n_waiting > WAITING or n_behind > BEHIND
+
+    async def _follow(self, spoken: Spoken) -> None:
+        outcome: hearing.Final | hearing.Failed
+        try:
+            heard = await spoken.utterance.outcome(lambda *guess: self._guess(spoken, *guess))
+        except MeshError as error:
+            await spoken.ended.wait()
+            outcome = hearing.Failed(spoken.utterance_id, error)
+            log.warning("utterance failed", extra={"reason": error.detail})
+        else:
+            final_s = time.monotonic() - spoken.ended_s
+            metrics.FINAL_SECONDS.labels(spoken.utterance.engine).observe(final_s)
+            outcome = self._final(spoken, heard)
+        await spoken.turn.wait()
+        self._forget(spoken)
+        self._report(outcome)
+
+    def _forget(self, spoken: Spoken) -> None:
+        if spoken in self._spoken:
+            self._spoken.remove(spoken)
+        if self._spoken:
+            self._spoken[0].turn.set()
+        self._moved.set()
+
+    def _guess(self, spoken: Spoken, text: str, n_samples: int) -> None:
+        spoken.revision += 1
+        place = self._timeline.in_stream
+        start, end = place(spoken.start), place(spoken.start + n_samples)
+        guessed = hearing.Guessed(spoken.utterance_id, text, spoken.revision, start, end)
+        self._report(guessed)
+
+    def _final(self, spoken: Spoken, heard: Heard) -> hearing.Final:
+        place = self._timeline.in_stream
+
+        def move(word: Word) -> Word:
+            start, end = spoken.start + word.start_sample, spoken.start + word.end_sample
+            return replace(
+                word, start_sample=place(start), end_sample=place(min(end, spoken.until))
+            )
+
+        return hearing.Final(
+            spoken.utterance_id,
+            replace(heard, words=tuple(move(word) for word in heard.words)),
+            spoken.revision + 1,
+            place(spoken.start),
+            place(spoken.until),
+        )

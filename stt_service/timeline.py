@@ -1,0 +1,70 @@
+"""A stream's audio at 16 kHz: resampled, the end of it kept, positions both ways."""
+
+from __future__ import annotations
+
+from mesh.audio import SAMPLE_BYTES, Resampler, n_samples
+from stt_service.engine import RATE_HZ
+
+
+class Timeline:
+    """Audio comes in at the stream's rate. Positions in it count from the session's first
+    sample; those at 16 kHz from the first sample of this stream."""
+
+    def __init__(self, rate_hz: int, first_sample: int, keep_samples: int) -> None:
+        """
+        Args:
+            keep_samples: How much of the past `between` can give, at 16 kHz.
+        """
+        self._rate_hz, self._keep = rate_hz, keep_samples
+        self._resampler = Resampler(rate_hz, RATE_HZ)
+        self._anchor = (0, first_sample)  # the same instant, at 16 kHz and in the stream
+        self._kept = bytearray()
+        self.at = 0
+        """Samples at 16 kHz so far."""
+
+        self.received = first_sample
+        """Samples before this one have been taken in."""
+
+    @property
+    def oldest(self) -> int:
+        """First sample at 16 kHz that is kept."""
+        return self.at - len(self._kept) // SAMPLE_BYTES
+
+    def add(self, pcm: bytes) -> bytes:
+        """Take in PCM16 LE mono of the stream's rate.
+
+        Returns:
+            What is new at 16 kHz. The resampler holds some milliseconds back.
+        """
+        self.received += n_samples(pcm)
+        return self._take(self._resampler.feed(pcm))
+
+    def flush(self) -> bytes:
+        """Make `at` the same instant as `received`.
+
+        Returns:
+            What the resampler held back.
+        """
+        new = self._take(self._resampler.finish())
+        self._resampler = Resampler(self._rate_hz, RATE_HZ)
+        self._anchor = (self.at, self.received)
+        return new
+
+    def between(self, start: int, end: int) -> bytes:
+        """Audio at 16 kHz, as far as it is kept."""
+        oldest = self.oldest
+        first = max(0, start - oldest) * SAMPLE_BYTES
+        return bytes(self._kept[first : max(0, end - oldest) * SAMPLE_BYTES])
+
+    def in_stream(self, at: int) -> int:
+        """The stream's sample at a position at 16 kHz; never one that is yet to come."""
+        anchor, sample = self._anchor
+        return min(self.received, max(0, sample + (at - anchor) * self._rate_hz // RATE_HZ))
+
+    def _take(self, pcm: bytes) -> bytes:
+        self._kept += pcm
+        self.at += n_samples(pcm)
+        excess = len(self._kept) - self._keep * SAMPLE_BYTES
+        if excess > 0:
+            del self._kept[:excess]
+        return pcm

@@ -1,0 +1,111 @@
+"""The engines of this process, each behind the threads it runs on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mesh.chain import Chain
+from mesh.errors import Missing, Rejected
+from mesh.threads import ModelThreads
+from stt_service import metrics
+from stt_service.engine import Ear, Engine, How, knows
+from stt_service.vad import Silero
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """An engine and its threads."""
+
+    name: str
+    engine: Engine
+    threads: ModelThreads
+
+    async def run(self, work: Callable[..., T], *args: object) -> T:
+        """Call `work(*args)` on a thread of this engine.
+
+        Raises:
+            Overloaded: too much waits already.
+        """
+        return await self.threads.run(self._timed, work, *args)
+
+    def _timed(self, work: Callable[..., T], *args: object) -> T:
+        began_s = time.perf_counter()
+        try:
+            return work(*args)
+        finally:
+            metrics.DECODE_SECONDS.labels(self.name).inc(time.perf_counter() - began_s)
+
+
+class Worker:
+    def __init__(self, chain: Chain[Engine], silero: Silero, max_waiting: int) -> None:
+        """
+        Args:
+            max_waiting: Calls that may wait for a thread of one engine.
+        """
+        self.chain, self.silero = chain, silero
+        self._threads = {
+            name: ModelThreads(f"stt-{name}", engine.threads, max_waiting)
+            for name, engine in chain.candidates()
+        }
+
+    @property
+    def queue_depth(self) -> int:
+        """Calls that wait for a thread."""
+        return sum(threads.waiting for threads in self._threads.values())
+
+    @property
+    def engines(self) -> list[Engine]:
+        """All that are loaded, in the order of the settings."""
+        engines = dict(self.chain.candidates())
+        return [engines[name] for name in self.chain.names]
+
+    def check_model(self, model: str) -> None:
+        """
+        Raises:
+            Missing: no engine here has this model.
+        """
+        if model and model not in {engine.model for engine in self.engines}:
+            raise Missing("no such model; see ListModels", param="recognition.model", tier="stt")
+
+    def seat(self, how: How, model: str, tried: Collection[str]) -> Seat:
+        """The engine to hear an utterance with.
+
+        Args:
+            model: The one that is wanted, if it can be had.
+            tried: Engines that failed on this utterance. They come last.
+
+        Raises:
+            Rejected: no engine here knows the language.
+        """
+        able = [
+            Seat(name, engine, self._threads[name])
+            for name, engine in self.chain.candidates()
+            if knows(engine, how.language)
+        ]
+        if not able:
+            raise Rejected("no engine knows this language", param="recognition.language_code")
+        return min(able, key=lambda seat: (seat.name in tried, seat.engine.model != model))
+
+    async def close(self) -> None:
+        """Let the threads end, free the models."""
+        for threads in self._threads.values():
+            await threads.close()
+        for engine in self.engines:
+            engine.close()
+
+
+class Ears:
+    """What each engine keeps of one stream; made when that engine first hears it."""
+
+    def __init__(self) -> None:
+        self._ears: dict[str, Ear] = {}
+
+    def of(self, seat: Seat) -> Ear:
+        if seat.name not in self._ears:
+            self._ears[seat.name] = seat.engine.ear()
+        return self._ears[seat.name]
