@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from gateway.backends import Microphone, Sound, Thought
 from gateway.listening import FORMAT, MeshMicrophone, recognition
@@ -16,7 +16,7 @@ from gateway.realtime.settings import RATE_HZ
 from gateway.streams import Stream
 from mesh import log as logs
 from mesh.dial import Link, metadata
-from mesh.errors import Broken, Rejected
+from mesh.errors import Broken, MeshError, Rejected
 from ovos.common.v1 import common_pb2
 from ovos.llm.v1 import llm_pb2 as llm
 from ovos.llm.v1 import llm_pb2_grpc
@@ -73,8 +73,10 @@ class MeshBackends:
     @asynccontextmanager
     async def listen(self, how: Listening, from_sample: int) -> AsyncIterator[Microphone]:
         def dial() -> Stream[stt.StreamingRecognizeRequest, stt.StreamingRecognizeResponse]:
-            call = self._stt_stub.StreamingRecognize(metadata=metadata())
-            return Stream(self.stt, call, self._tasks)
+            stub = self._stt_stub
+            return Stream(
+                self.stt, lambda: stub.StreamingRecognize(metadata=metadata()), self._tasks
+            )
 
         microphone = MeshMicrophone(dial, how, from_sample, self._patience_s)
         try:
@@ -99,8 +101,10 @@ class MeshBackends:
 
     @asynccontextmanager
     async def think(self, start: StartReply) -> AsyncIterator[AsyncIterator[Thought]]:
-        call = self._llm_stub.Generate(timeout=self._llm_timeout_s, metadata=metadata())
-        stream = Stream(self.llm, call, self._tasks)
+        stub, timeout_s = self._llm_stub, self._llm_timeout_s
+        stream = Stream(
+            self.llm, lambda: stub.Generate(timeout=timeout_s, metadata=metadata()), self._tasks
+        )
         try:
             await stream.write(llm.GenerateRequest(config=_generation(start)))
             await stream.write(llm.GenerateRequest(finish=llm.FinishGeneration()))
@@ -110,8 +114,10 @@ class MeshBackends:
 
     @asynccontextmanager
     async def speak(self, start: StartReply) -> AsyncIterator[MeshSpeech]:
-        call = self._tts_stub.StreamingSynthesize(metadata=metadata())
-        stream = Stream(self.tts, call, self._tasks)
+        stub = self._tts_stub
+        stream = Stream(
+            self.tts, lambda: stub.StreamingSynthesize(metadata=metadata()), self._tasks
+        )
         speech = MeshSpeech(stream, start.response_id)
         try:
             await stream.write(tts.StreamingSynthesizeRequest(config=_synthesis(start)))
@@ -168,7 +174,8 @@ class MeshSpeech:
         if self._taken + _CREDIT_SAMPLES - self._granted >= _GRANT_SAMPLES:
             self._granted = self._taken + _CREDIT_SAMPLES
             credit = common_pb2.FlowCredit(allowed_until_sample=self._granted)
-            await self._stream.write(tts.StreamingSynthesizeRequest(credit=credit))
+            with suppress(MeshError):  # it has sent all and ended, or iterating says why it failed
+                await self._stream.write(tts.StreamingSynthesizeRequest(credit=credit))
 
 
 class _Segment:

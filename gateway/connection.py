@@ -18,7 +18,7 @@ from gateway.realtime import client_events as ce
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.realtime.codec import BINARY, decode, encode
-from gateway.realtime.refusals import Refusal
+from gateway.realtime.refusals import SERVER_ERROR, Refusal
 from gateway.realtime.server_events import Error
 from gateway.realtime.session import Session
 from gateway.realtime.settings import RATE_HZ
@@ -91,6 +91,9 @@ class Connection:
             reason = "slow_client"
             metrics.SLOW_CLIENTS.inc()
             await self._ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"slow_consumer")
+        except* Exception:  # a bug: it ends this session and no other
+            log.exception("session failed")
+            await self._say_broken()
         finally:
             metrics.SESSIONS.dec()
             self._facts.closed(reason)
@@ -175,6 +178,15 @@ class Connection:
         minutes = round(self._limits.session_s / 60)
         sentence = f"Your session hit the maximum duration of {minutes} minutes."
         await say_fatal(self._ws, Refusal("session_expired", sentence), 1001, sentence)
+
+    async def _say_broken(self) -> None:
+        sentence = (
+            "The server had an error while processing your request. Sorry about that! "
+            f"(include session ID in your message: {self._session.identity.session_id}). "
+            "We recommend you retry your request."
+        )
+        refusal = Refusal(None, sentence, type=SERVER_ERROR)
+        await say_fatal(self._ws, refusal, WSCloseCode.INTERNAL_ERROR, SERVER_ERROR)
 
     async def _transcribe(self, wanted: do.Transcribe) -> None:
         """Recognise a recording that came with an item."""

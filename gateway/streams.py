@@ -9,7 +9,7 @@ RPC cancellation only if no answer comes in time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import grpc
@@ -20,6 +20,8 @@ from mesh.errors import MeshError, Unavailable, from_rpc
 if TYPE_CHECKING:  # generic to the type checker only
     from grpc.aio import StreamStreamCall
 
+# What grpcio 1.78 puts in place of a call's real status when the call ends under a write.
+_LOST_STATUS = "Internal error from Core"
 ANSWER_S = 0.1  # how long a peer may take to answer an in-band cancel
 
 Req = TypeVar("Req")
@@ -30,17 +32,18 @@ class Stream(Generic[Req, Res]):
     """One call. Iterate it in one task, write from any; `stop` it in a `finally`."""
 
     def __init__(
-        self, link: Link, call: StreamStreamCall[Req, Res], tasks: asyncio.TaskGroup
+        self, link: Link, dial: Callable[[], StreamStreamCall[Req, Res]], tasks: asyncio.TaskGroup
     ) -> None:
         """
         Args:
+            dial: Starts the call; it is not started while the breaker is open.
             tasks: Outlives the call; the reading task lives in it.
 
         Raises:
             Unavailable: the link's breaker is open.
         """
         link.check()
-        self._link, self._call = link, call
+        self._link, self._call = link, dial()
         self._writing = asyncio.Lock()  # gRPC breaks the call when two tasks write at once
         self._news: asyncio.Queue[Res | grpc.aio.AioRpcError | None] = asyncio.Queue()
         self._ended_by: grpc.aio.AioRpcError | None = None
@@ -66,7 +69,7 @@ class Stream(Generic[Req, Res]):
         """
         while (news := await self._news.get()) is not None:
             if isinstance(news, grpc.aio.AioRpcError):
-                error = from_rpc(news, self._link.tier)
+                error = self._ours(news)
                 self._link.failed(error)
                 raise error from news
             self._link.answered()
@@ -90,8 +93,13 @@ class Stream(Generic[Req, Res]):
     def _why(self, error: Exception) -> MeshError:
         """Why a write failed: gRPC itself only says that it did."""
         if self._ended_by is not None:
-            return from_rpc(self._ended_by, self._link.tier)
+            return self._ours(self._ended_by)
         return Unavailable(f"the stream has ended: {type(error).__name__}", tier=self._link.tier)
+
+    def _ours(self, error: grpc.aio.AioRpcError) -> MeshError:
+        if error.details() == _LOST_STATUS:
+            return Unavailable("the stream ended while it was written to", tier=self._link.tier)
+        return from_rpc(error, self._link.tier)
 
     async def _read(self) -> None:
         try:

@@ -30,7 +30,7 @@ from mesh.stream import ALL_FACT_STREAMS, RECORD, Entry, Group
 from persistence import metrics, rows
 from persistence.config import Config
 from persistence.facts import Fact
-from persistence.patience import Rest, patiently
+from persistence.patience import Rest, patiently, stop_if_cancelled
 from persistence.store import Outcome, Store
 
 GROUP = "persistence"
@@ -71,16 +71,18 @@ class Consumer:
 
     async def run(self) -> NoReturn:
         """Consume until cancelled. Redis or PostgreSQL may go and come back."""
+        log.info("consuming", extra={"consumer": self.name})
         rest = Rest("redis")
         while True:
             try:
                 await self.join()  # also after a Redis that lost its data came back
                 while True:
                     await self.turn()
-                    _stop_if_cancelled()
+                    stop_if_cancelled()
                     metrics.REDIS_UP.set(1)
                     rest.succeeded()
             except (RedisError, OSError) as error:
+                stop_if_cancelled()
                 metrics.REDIS_UP.set(0)
                 await asyncio.sleep(rest.failed(error))
 
@@ -165,8 +167,7 @@ class Consumer:
                 kept.append(entry)
             elif outcome is Outcome.REFUSED:
                 await self._bury(entry, "refused", "PostgreSQL refuses it", fact)
-            else:  # delivered again after claim_idle_s, until it was delivered too often
-                log.error("fact not stored", extra=_about(entry, fact))
+            # What failed is delivered again after claim_idle_s, until it was too often.
         if kept:
             await self._group.ack(kept)
 
@@ -188,14 +189,6 @@ class Consumer:
             for stream in ALL_FACT_STREAMS:
                 pipe.xlen(stream)  # what is acknowledged is deleted, so all that is left waits
             metrics.BACKLOG.set(sum(await pipe.execute()))
-
-
-def _stop_if_cancelled() -> None:
-    """Take a cancellation that got lost: before Python 3.12, `asyncio.wait_for`, which redis
-    uses, drops one that comes in the moment it is done."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _arrived_at_s(entry: Entry) -> float:

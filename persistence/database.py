@@ -96,9 +96,19 @@ class Database:
             return False
 
     @asynccontextmanager
-    async def acting_for(self, tenant_ids: Iterable[str]) -> AsyncIterator[Connection]:
-        """A transaction that sees the rows of these tenants and no others; commits at its end."""
-        values = {"tenants": list(tenant_ids), "timeout_ms": str(self._timeout_ms)}
+    async def acting_for(
+        self, tenant_ids: Iterable[str], *, page: bool = False
+    ) -> AsyncIterator[Connection]:
+        """A transaction that sees the rows of these tenants and no others; commits at its end.
+
+        Args:
+            page: Whether it reads a page, in the order of an index.
+        """
+        values = {
+            "tenants": list(tenant_ids),
+            "timeout_ms": str(self._timeout_ms),
+            "sorting": "off" if page else "on",
+        }
         with _asking():
             async with self._pool.connection() as connection, connection.transaction():
                 try:

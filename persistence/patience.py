@@ -58,7 +58,20 @@ async def patiently(
         try:
             result = await attempt()
         except away as error:
+            stop_if_cancelled()
             await asyncio.sleep(rest.failed(error))
         else:
             rest.succeeded()
             return result
+
+
+def stop_if_cancelled() -> None:
+    """Take a cancellation that got lost: before Python 3.12, `asyncio.wait_for`, which redis
+    uses, drops one that comes in the moment it is done. For loops that only that ends.
+
+    Raises:
+        CancelledError: this task was cancelled and goes on regardless.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -7,6 +7,7 @@ security. Errors are those of `database`; Missing says that a tenant has no such
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,8 @@ from persistence import metrics, writing
 from persistence.database import Connection, Database, Refused
 from persistence.facts import Conversation, Fact, Item, Kept
 from persistence.sql import queries
+
+log = logging.getLogger(__name__)
 
 NEWEST = (2**63 - 1, "\U0010ffff")
 """Position after every item. Positions are (ordinal, item id)."""
@@ -72,8 +75,16 @@ class Store:
         Raises:
             Missing: there is none, or it is another tenant's, or it was deleted.
         """
-        async with self._database.acting_for([tenant_id]) as connection:
-            return await self._conversation(connection, tenant_id, conversation_id)
+        values = {"tenant_id": tenant_id, "conversation_id": conversation_id}
+        async with (
+            self._database.acting_for([tenant_id]) as connection,
+            connection.cursor(row_factory=class_row(Conversation)) as cursor,
+        ):
+            await cursor.execute(self._sql["get_conversation"], values)
+            found = await cursor.fetchone()
+        if found is None:
+            raise _missing()
+        return found
 
     async def conversations(
         self,
@@ -92,7 +103,7 @@ class Store:
             "limit": limit,
         }
         async with (
-            self._database.acting_for([tenant_id]) as connection,
+            self._database.acting_for([tenant_id], page=True) as connection,
             connection.cursor(row_factory=class_row(Conversation)) as cursor,
         ):
             await cursor.execute(self._sql["list_conversations"], values)
@@ -124,8 +135,8 @@ class Store:
             "limit": limit,
         }
         name = "list_items_ascending" if ascending else "list_items_descending"
-        async with self._database.acting_for([tenant_id]) as connection:
-            await self._conversation(connection, tenant_id, conversation_id)
+        async with self._database.acting_for([tenant_id], page=True) as connection:
+            await self._find(connection, values)
             async with connection.cursor(row_factory=class_row(Item)) as cursor:
                 await cursor.execute(self._sql[name], values)
                 return await cursor.fetchall()
@@ -150,8 +161,8 @@ class Store:
             "record_id": after[1],
             "limit": limit,
         }
-        async with self._database.acting_for([tenant_id]) as connection:
-            await self._conversation(connection, tenant_id, conversation_id)
+        async with self._database.acting_for([tenant_id], page=True) as connection:
+            await self._find(connection, values)
             async with connection.cursor(row_factory=class_row(Kept)) as cursor:
                 await cursor.execute(self._sql["export_records"], values)
                 return await cursor.fetchall()
@@ -163,16 +174,9 @@ class Store:
             await connection.execute(self._sql["bury_conversation"], values)
             await connection.execute(self._sql["erase_conversation"], values)
 
-    async def _conversation(
-        self, connection: Connection, tenant_id: str, conversation_id: str
-    ) -> Conversation:
-        values = {"tenant_id": tenant_id, "conversation_id": conversation_id}
-        async with connection.cursor(row_factory=class_row(Conversation)) as cursor:
-            await cursor.execute(self._sql["get_conversation"], values)
-            found = await cursor.fetchone()
-        if found is None:
-            raise Missing("no such conversation", param="conversation_id")
-        return found
+    async def _find(self, connection: Connection, values: writing.Values) -> None:
+        if not await self._fetch(connection, "find_conversation", values):
+            raise _missing()
 
     async def _write_apart(self, facts: Sequence[Fact]) -> list[Outcome]:
         """All at once; if that cannot be, in halves, until the fact at fault is alone."""
@@ -182,6 +186,8 @@ class Store:
             return await self._write(facts)
         except (Refused, Broken) as error:
             if len(facts) == 1:
+                about = {"record_id": str(facts[0].record_id), "kind": facts[0].kind}
+                log.error("fact not stored", extra={**about, "error": str(error)})
                 return [Outcome.REFUSED if isinstance(error, Refused) else Outcome.FAILED]
             half = len(facts) // 2
             first = await self._write_apart(facts[:half])
@@ -235,3 +241,7 @@ class Store:
     async def _fetch(self, connection: Connection, name: str, values: writing.Values) -> list[Any]:
         cursor = await connection.execute(self._sql[name], values)
         return await cursor.fetchall()
+
+
+def _missing() -> Missing:
+    return Missing("no such conversation", param="conversation_id")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from mesh.errors import MeshError
 from stt_service.engine import Heard
@@ -55,3 +56,16 @@ class Failed:
 
 
 Hearing = Started | Stopped | Guessed | Final | Failed
+
+
+def placed(heard: Heard, place: Callable[[int], int]) -> Heard:
+    """The same with its words' positions moved.
+
+    Args:
+        place: Gives the new position of a sample of the utterance at 16 kHz.
+    """
+    words = tuple(
+        replace(word, start_sample=place(word.start_sample), end_sample=place(word.end_sample))
+        for word in heard.words
+    )
+    return replace(heard, words=words)

@@ -44,6 +44,7 @@ class Listener:
         worker: Worker,
         wishes: Wishes,
         timeline: Timeline,
+        *,
         tasks: asyncio.TaskGroup,
         report: Callable[[hearing.Hearing], None],
     ) -> None:
@@ -88,11 +89,12 @@ class Listener:
 
     def commit(self, utterance_id: str) -> None:
         """End the utterance now. An empty id leaves it the one it has."""
-        self._judge(self._timeline.flush())
+        rest = self._timeline.flush()
         start = self._endpointer.commit(self._timeline.at)
         spoken = self._live or self._begin(start)
         spoken.utterance_id = utterance_id or spoken.utterance_id
         self._end(spoken, self._timeline.at)
+        self._detect(rest)  # only now, or it might find another end
 
     def clear(self) -> None:
         """Drop what is not committed."""
@@ -129,14 +131,17 @@ class Listener:
 
     def _judge(self, pcm: bytes) -> None:
         """Look for starts and ends of speech in new audio, and pass it on."""
-        if self._wishes.settings.server_vad:
-            for probability in self._vad.feed(pcm):
-                self._act(self._endpointer.hear(probability))
-        elif self._live is None and pcm:
+        self._detect(pcm)
+        if not self._wishes.settings.server_vad and self._live is None and pcm:
             self._begin(self._endpointer.floor)
         if self._live is not None:
             self._live.utterance.pausing = self._endpointer.pausing
             self._give(self._live, self._timeline.at)
+
+    def _detect(self, pcm: bytes) -> None:
+        if self._wishes.settings.server_vad:
+            for probability in self._vad.feed(pcm):
+                self._act(self._endpointer.hear(probability))
 
     def _act(self, event: Started | Stopped | None) -> None:
         match event:

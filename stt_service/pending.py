@@ -9,11 +9,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from mesh.errors import MeshError
 from stt_service import hearing, metrics
-from stt_service.engine import RATE_HZ, Heard, Word
+from stt_service.engine import RATE_HZ, Heard
 from stt_service.timeline import Timeline
 from stt_service.utterance import Utterance
 
@@ -135,17 +135,9 @@ class Pending:
 
     def _final(self, spoken: Spoken, heard: Heard) -> hearing.Final:
         place = self._timeline.in_stream
-
-        def move(word: Word) -> Word:
-            start, end = spoken.start + word.start_sample, spoken.start + word.end_sample
-            return replace(
-                word, start_sample=place(start), end_sample=place(min(end, spoken.until))
-            )
-
+        until = spoken.until
+        heard = hearing.placed(heard, lambda at: place(min(spoken.start + at, until)))
+        revision = spoken.revision + 1
         return hearing.Final(
-            spoken.utterance_id,
-            replace(heard, words=tuple(move(word) for word in heard.words)),
-            spoken.revision + 1,
-            place(spoken.start),
-            place(spoken.until),
+            spoken.utterance_id, heard, revision, place(spoken.start), place(until)
         )

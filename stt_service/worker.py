@@ -72,6 +72,13 @@ class Worker:
         if model and model not in {engine.model for engine in self.engines}:
             raise Missing("no such model; see ListModels", param="recognition.model", tier="stt")
 
+    def model_for(self, how: How, model: str) -> str:
+        """Name of the model that will hear an utterance, as things are."""
+        try:
+            return self.seat(how, model, ()).engine.model
+        except Rejected:  # each utterance will say so
+            return self.chain.serving[1].model
+
     def seat(self, how: How, model: str, tried: Collection[str]) -> Seat:
         """The engine to hear an utterance with.
 

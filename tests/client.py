@@ -1,4 +1,7 @@
-"""A Realtime client for tests: sends events, waits for events, forgets nothing."""
+"""A Realtime client for tests: sends events, waits for events, forgets nothing.
+
+It reads strictly: an event that the published types do not know fails the test.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import base64
 from typing import Any
 
 import aiohttp
+
+from tests import wire
 
 FRAME_BYTES = 960  # 20 ms of PCM16 at 24 kHz
 WAIT_S = 20.0  # far above what anything takes: a test that gets here has failed
@@ -20,6 +25,7 @@ class RealtimeClient:
     def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         self._ws = ws
         self.got: list[Event] = []
+        self._ids: set[str] = set()
 
     async def send(self, type_: str, **fields: Any) -> None:
         await self._ws.send_json({"type": type_, **fields})
@@ -46,7 +52,9 @@ class RealtimeClient:
 
     async def next(self) -> Event:
         async with asyncio.timeout(WAIT_S):
-            event: Event = await self._ws.receive_json()
+            event: Event = wire.check(await self._ws.receive_json())
+        assert event["event_id"] not in self._ids
+        self._ids.add(event["event_id"])
         self.got.append(event)
         return event
 

@@ -1,11 +1,14 @@
 -- Every statement of this tier, by name. Each names its tenant; row security is behind it.
 
 -- act_for --
--- From here to the end of the transaction: rows of these tenants only.
+-- From here to the end of the transaction: rows of these tenants only. Pages are read in an
+-- index's order, without sorting: until a burst of new rows is in the statistics, the planner
+-- takes a long conversation for a short one, and would read and sort all of it.
 SELECT
     set_config('role', 'voicemesh_tenant', true),
     set_config('app.tenants', %(tenants)s::text[]::text, true),
-    set_config('statement_timeout', %(timeout_ms)s::text, true)
+    set_config('statement_timeout', %(timeout_ms)s::text, true),
+    set_config('enable_sort', %(sorting)s, true)
 
 -- open_conversations --
 -- A conversation begins with the first fact that names it, in whatever order facts come.
@@ -143,6 +146,11 @@ SELECT
             AND items.deleted_at IS NULL
     ) AS item_count
 FROM conversations
+WHERE tenant_id = %(tenant_id)s AND conversation_id = %(conversation_id)s
+    AND deleted_at IS NULL
+
+-- find_conversation --
+SELECT FROM conversations
 WHERE tenant_id = %(tenant_id)s AND conversation_id = %(conversation_id)s
     AND deleted_at IS NULL
 

@@ -179,7 +179,7 @@ def _words(segments: list[Segment], n_samples: int) -> tuple[Word, ...]:
             word.word.strip(),
             min(int(word.start * RATE_HZ), n_samples),
             min(int(word.end * RATE_HZ), n_samples),
-            word.probability,
+            float(word.probability),
         )
         for segment in segments
         for word in segment.words or ()

@@ -20,8 +20,10 @@ SAMPLES_A_WORD = RATE_HZ // 4
 class FakeMicrophone:
     """Hears speech in samples that are not zero; what was said is `words`."""
 
-    def __init__(self, how: Listening, from_sample: int, words: str) -> None:
-        self._how, self._sample, self._words = how, from_sample, words
+    def __init__(
+        self, how: Listening, from_sample: int, words: str, deaf: MeshError | None
+    ) -> None:
+        self._how, self._sample, self._words, self._deaf = how, from_sample, words, deaf
         self._signals: asyncio.Queue[sig.Hearing] = asyncio.Queue()
         self._utterance = 0
         self._speaks = False
@@ -57,6 +59,8 @@ class FakeMicrophone:
         self._how = how
 
     async def __aiter__(self) -> AsyncIterator[sig.Hearing]:
+        if self._deaf is not None:
+            raise self._deaf
         while True:
             yield await self._signals.get()
 
@@ -98,6 +102,7 @@ class FakeBackends:
         self.words, self.answer = words, answer
         self.call: tuple[str, str] | None = None  # name and arguments of a function to call first
         self.fail: MeshError | None = None  # what thinking fails with
+        self.deaf: MeshError | None = None  # what listening fails with
         self.gate: asyncio.Event | None = None  # thinking waits for it before the second word
         self.asked: list[StartReply] = []
         self.open_streams = 0
@@ -106,7 +111,7 @@ class FakeBackends:
     async def listen(self, how: Listening, from_sample: int) -> AsyncIterator[FakeMicrophone]:
         self.open_streams += 1
         try:
-            yield FakeMicrophone(how, from_sample, self.words)
+            yield FakeMicrophone(how, from_sample, self.words, self.deaf)
         finally:
             self.open_streams -= 1
 

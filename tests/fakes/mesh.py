@@ -125,6 +125,7 @@ class Tiers(
 
     async def _think(self, call: Call) -> None:
         config = await call.read_kind("config")
+        await call.read_kind("finish")  # a call that ends under a write loses its status
         start = StartReply(config.response_id, config.instructions, _context(config))
         async with self._backends.think(start) as thoughts:
             async for thought in thoughts:
@@ -214,7 +215,7 @@ def _context(config: llm.GenerationConfig) -> tuple[Line, ...]:
 
 @asynccontextmanager
 async def serving(
-    backends: FakeBackends, *, patience_s: float = 3.0
+    backends: FakeBackends, *, patience_s: float = 3.0, llm_timeout_s: float = 10.0
 ) -> AsyncIterator[tuple[MeshBackends, Tiers]]:
     """The gRPC backends, dialled to tiers of their own."""
     tiers = Tiers(backends)
@@ -227,7 +228,8 @@ async def serving(
     links = (Link("stt", target), Link("tts", target), Link("llm", target))
     try:
         async with asyncio.TaskGroup() as tasks:
-            yield MeshBackends(links, tasks, patience_s=patience_s, llm_timeout_s=10), tiers
+            limits = {"patience_s": patience_s, "llm_timeout_s": llm_timeout_s}
+            yield MeshBackends(links, tasks, **limits), tiers
     finally:
         for link in links:
             await link.close()

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 
 import pytest
@@ -38,3 +39,22 @@ async def test_an_error_that_waiting_cannot_mend_is_raised():
 
     with pytest.raises(Broken):
         await patiently(attempt, away=(Unavailable,), what="postgres")
+
+
+async def test_a_cancellation_that_a_library_swallowed_is_taken_at_the_next_attempt():
+    trying = asyncio.Event()
+
+    async def attempt() -> None:
+        try:
+            trying.set()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise Unavailable("took it for an outage") from None
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(
+            patiently(attempt, away=(Unavailable,), what="redis"), name="patient"
+        )
+        await trying.wait()
+        task.cancel()
+    assert task.cancelled()

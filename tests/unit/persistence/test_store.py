@@ -11,7 +11,8 @@ from psycopg.sql import SQL, Identifier
 from mesh.errors import Missing
 from ovos.persistence.v1 import persistence_pb2 as pb
 from persistence import rows
-from persistence.store import Outcome
+from persistence.sql import queries
+from persistence.store import NEWEST, Outcome
 from tests.records import NOON, deleted, event, item, one_of_each, record
 
 STORED, DUPLICATE, DELETED = Outcome.STORED, Outcome.DUPLICATE, Outcome.DELETED
@@ -193,6 +194,21 @@ class TestPages:
         rest = await store.records("acme", "conv_1", after=last, limit=3)
         sent = [made_.SerializeToString() for made_ in made]
         assert [kept.record for kept in (*first, *rest)] == sent
+
+    async def test_a_page_of_a_conversation_that_grew_fast_is_read_without_sorting_all_of_it(
+        self, write, database, database_url
+    ):
+        await write(*(item(conversation=f"short_{n}") for n in range(200)))
+        with psycopg.connect(database_url, autocommit=True) as owner:
+            owner.execute("ANALYZE items")  # as if every conversation were short
+        await write(*(item(ordinal=n) for n in range(1000)))
+        values = {"tenant_id": "acme", "conversation_id": "conv_1", "limit": 100}
+        position = dict(zip(("ordinal", "item_id"), NEWEST, strict=True))
+        async with database.acting_for(["acme"], page=True) as connection:
+            statement = f"EXPLAIN {queries()['list_items_descending']}".encode()
+            plan = await (await connection.execute(statement, values | position)).fetchall()
+        assert "items_in_order" in str(plan)
+        assert "Sort" not in str(plan)
 
 
 class TestDeletion:

@@ -1,0 +1,120 @@
+"""Puts the STT tier together. The only file that knows all its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+
+from mesh import metrics as metrics_port
+from mesh.chain import Chain
+from mesh.errors import NotInstalled, Unavailable
+from mesh.health import Load
+from mesh.serve import Server, until_stopped
+from ovos.stt.v1 import stt_pb2_grpc
+from stt_service.config import Config
+from stt_service.endpointing import Settings
+from stt_service.engine import RATE_HZ, Engine, How
+from stt_service.engines import ENGINES
+from stt_service.servicer import SttServicer
+from stt_service.vad import Silero
+from stt_service.worker import Worker
+
+SERVICE = "ovos.stt.v1.SttService"
+
+log = logging.getLogger(__name__)
+
+
+def load(config: Config) -> Chain[Engine]:
+    """Load the engines that are installed, and let each hear a second of silence, so that
+    the first caller does not wait for what libraries put off. Blocks for seconds.
+
+    Raises:
+        Unavailable: there is none.
+    """
+
+    def make(kind: Callable[[Config], Engine]) -> Engine:
+        engine = kind(config)
+        recognizer = engine.ear().recognizer(How())
+        try:
+            recognizer.feed(bytes(2 * RATE_HZ))
+            recognizer.finish()
+        finally:
+            recognizer.close()
+        return engine
+
+    return Chain.load(config.engines, ENGINES, make, tier="stt")
+
+
+@asynccontextmanager
+async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIterator[Server]:
+    """The tier, serving. Leaving stops it; whoever wants to drain does that first.
+
+    Args:
+        chain: Engines to use instead of those the settings name. For tests.
+
+    Raises:
+        Unavailable: there is no engine.
+        NotInstalled: there is no Silero VAD.
+    """
+    silero = await asyncio.to_thread(Silero)
+    if chain is None:
+        chain = await asyncio.to_thread(load, config)
+    worker = Worker(chain, silero, max_waiting=4 * config.max_streams)
+    servicer = SttServicer(
+        worker,
+        _defaults(config),
+        max_streams=config.max_streams,
+        drain_s=config.drain_s,
+        worker_id=lambda: server.worker_id,
+        draining=lambda: server.draining,
+    )
+
+    def add(to: grpc.aio.Server) -> None:
+        stt_pb2_grpc.add_SttServiceServicer_to_server(servicer, to)
+
+    server = Server(
+        "stt",
+        config.host,
+        config.port,
+        add=add,
+        services=[SERVICE],
+        drain_s=config.drain_s,
+        load=lambda: Load(servicer.open_streams, config.max_streams, worker.queue_depth),
+    )
+    try:
+        await server.start()
+        await server.ready()
+        yield server
+    finally:
+        await server.stop()
+        await worker.close()
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        SystemExit: nothing can be heard with; the log says why.
+    """
+    stop_metrics = metrics_port.serve(config.host, config.metrics_port)
+    try:
+        async with running(config) as server:
+            await until_stopped(server)
+    except (Unavailable, NotInstalled) as error:
+        log.critical("no engine", extra={"reason": str(error)})
+        raise SystemExit(1) from error
+    finally:
+        await asyncio.to_thread(stop_metrics)
+
+
+def _defaults(config: Config) -> Settings:
+    return Settings(
+        threshold=config.threshold,
+        prefix_ms=config.prefix_ms,
+        silence_ms=config.silence_ms,
+        max_utterance_ms=config.max_utterance_ms,
+    )

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway import reply
+from gateway.pacer import FRAME_BYTES, Wheel
+from gateway.realtime import signals as sig
+from gateway.realtime.effects import StartReply, Voice
+from gateway.reply import Stage
+from mesh.errors import Overloaded, Unavailable
+from tests.fakes.backends import FakeBackends
+
+SPOKEN = StartReply("resp_1", "", (), voice=Voice("alloy", 1.0))
+WRITTEN = StartReply("resp_1", "", ())
+
+
+class Listener:
+    """An audience that keeps what it hears and says whether there is room."""
+
+    def __init__(self) -> None:
+        self.heard: list[sig.Signal] = []
+        self.changed = asyncio.Event()
+        self.has_room = asyncio.Event()
+        self.has_room.set()
+
+    def take(self, signal: sig.Signal) -> None:
+        self.heard.append(signal)
+        self.changed.set()
+
+    async def room(self) -> None:
+        await self.has_room.wait()
+
+    def kinds(self) -> list[type]:
+        return [type(signal) for signal in self.heard]
+
+    @property
+    def audio(self) -> bytes:
+        return b"".join(s.pcm for s in self.heard if isinstance(s, sig.ReplyAudio))
+
+    async def until(self, kind: type) -> None:
+        async with asyncio.timeout(10):
+            while kind not in self.kinds():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@pytest.fixture
+async def listener():
+    return Listener()
+
+
+@pytest.fixture
+def backends():
+    return FakeBackends()
+
+
+@pytest.fixture
+async def stage(backends):
+    """A stage whose lead is longer than any answer here, so nothing is waited for."""
+    async with asyncio.TaskGroup() as tasks:
+        wheel = Wheel()
+        turning = tasks.create_task(wheel.run(), name="wheel")
+        yield Stage(backends, wheel, lead_s=60)
+        turning.cancel()
+
+
+async def test_a_written_reply_is_text_and_its_end(stage, listener):
+    await reply.run(WRITTEN, stage, listener)
+    assert listener.heard == [
+        sig.ReplyText("resp_1", "Hi "),
+        sig.ReplyText("resp_1", "there."),
+        sig.ReplyEnded("resp_1", sig.Tokens(input=10, output=2)),
+    ]
+
+
+async def test_a_spoken_reply_ends_after_its_audio(stage, listener, backends):
+    await reply.run(SPOKEN, stage, listener)
+    assert len(listener.audio) == 2 * 12_000
+    frames = [len(s.pcm) for s in listener.heard if isinstance(s, sig.ReplyAudio)]
+    assert set(frames[:-1]) == {FRAME_BYTES}
+    assert listener.kinds()[-1] is sig.ReplyEnded
+    assert [s.words for s in listener.heard if isinstance(s, sig.ReplyTiming)] == [
+        ((3, 0),),
+        ((9, 250),),
+    ]
+    assert backends.open_streams == 0
+
+
+async def test_a_function_call_is_not_spoken(stage, listener, backends):
+    backends.call = ("f", "{}")
+    await reply.run(SPOKEN, stage, listener)
+    assert listener.kinds() == [sig.ReplyCall, sig.ReplyCall, sig.ReplyCallDone, sig.ReplyEnded]
+
+
+@pytest.mark.parametrize("start", [SPOKEN, WRITTEN])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Unavailable("nobody answers", tier="llm"), "llm_unavailable"),
+        (Overloaded("full", tier="tts"), "tts_resource_exhausted"),
+    ],
+)
+async def test_a_failure_is_reported_with_its_tier(stage, listener, backends, start, error, code):
+    backends.fail = error
+    await reply.run(start, stage, listener)
+    assert listener.heard == [sig.ReplyFailed("resp_1", code, str(error))]
+    assert backends.open_streams == 0
+
+
+async def test_cancelling_ends_everything_without_a_word(stage, listener, backends):
+    backends.gate = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(reply.run(SPOKEN, stage, listener), name="reply")
+        await listener.until(sig.ReplyAudio)
+        task.cancel()
+    assert backends.open_streams == 0
+    assert sig.ReplyEnded not in listener.kinds()
+    assert sig.ReplyFailed not in listener.kinds()
+
+
+async def test_thinking_waits_for_a_client_that_reads_slowly(stage, listener):
+    listener.has_room.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(reply.run(WRITTEN, stage, listener), name="reply")
+        await listener.until(sig.ReplyText)
+        await asyncio.sleep(0)
+        assert listener.kinds() == [sig.ReplyText]
+        listener.has_room.set()
+    assert listener.kinds() == [sig.ReplyText, sig.ReplyText, sig.ReplyEnded]
+
+
+async def test_what_is_first_thought_is_spoken_before_the_rest_is_known(stage, listener, backends):
+    backends.gate = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(reply.run(SPOKEN, stage, listener), name="reply")
+        await listener.until(sig.ReplyAudio)
+        assert listener.kinds().count(sig.ReplyText) == 1
+        backends.gate.set()
+    assert listener.kinds().count(sig.ReplyText) == 2
