@@ -60,10 +60,6 @@ class Outbox:
         self._update()
         return event
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._events) > LIMIT
-
     def _update(self) -> None:
         (self._wake.set if self._events else self._wake.clear)()
         (self._room.set if len(self._events) < HIGH_WATER else self._room.clear)()

@@ -6,6 +6,7 @@ A session's facts are all in one stream, so they keep their order.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,6 +117,18 @@ class Group:
                 pipe.xack(stream, self._group, *ids)
                 pipe.xdel(stream, *ids)
             await pipe.execute()
+
+
+def stop_if_cancelled() -> None:
+    """Take a cancellation that got lost: before Python 3.12, `asyncio.wait_for`, which redis
+    uses, drops one that comes in the moment it is done. For loops that only that ends.
+
+    Raises:
+        CancelledError: this task was cancelled and goes on regardless.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _entries(stream: bytes | str, raw: Any) -> list[Entry]:

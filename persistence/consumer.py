@@ -26,11 +26,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from mesh.errors import TooSlow, Unavailable
-from mesh.stream import ALL_FACT_STREAMS, RECORD, Entry, Group
+from mesh.stream import ALL_FACT_STREAMS, RECORD, Entry, Group, stop_if_cancelled
 from persistence import metrics, rows
 from persistence.config import Config
 from persistence.facts import Fact
-from persistence.patience import Rest, patiently, stop_if_cancelled
+from persistence.patience import Rest, patiently
 from persistence.store import Outcome, Store
 
 GROUP = "persistence"

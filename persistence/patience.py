@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from mesh.errors import MeshError
+from mesh.stream import stop_if_cancelled
 
 REST_FIRST_S, REST_LAST_S = 0.1, 2.0
 
@@ -63,15 +64,3 @@ async def patiently(
         else:
             rest.succeeded()
             return result
-
-
-def stop_if_cancelled() -> None:
-    """Take a cancellation that got lost: before Python 3.12, `asyncio.wait_for`, which redis
-    uses, drops one that comes in the moment it is done. For loops that only that ends.
-
-    Raises:
-        CancelledError: this task was cancelled and goes on regardless.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

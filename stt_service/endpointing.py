@@ -19,7 +19,7 @@ from stt_service.engine import RATE_HZ
 WINDOW_SAMPLES = 512  # samples; the only window Silero knows at 16 kHz
 HYSTERESIS = 0.15
 LEAST_THRESHOLD = 0.01  # else a low threshold would never see silence
-MIN_SPEECH = 2 * WINDOW_SAMPLES  # 64 ms: a click or a knock is over by then
+MIN_SPEECH_SAMPLES = 2 * WINDOW_SAMPLES  # 64 ms: a click or a knock is over by then
 SOFT_END_MS = 2000  # so long before `max_utterance_ms` any quiet window ends an utterance,
 # since the hard limit would cut a word
 
@@ -138,7 +138,7 @@ class Endpointer:
             self._voice = window
         elif self._is_quiet(probability):
             self._voice = None
-        if self._voice is None or self._at - self._voice < MIN_SPEECH:
+        if self._voice is None or self._at - self._voice < MIN_SPEECH_SAMPLES:
             return None
         self._speech, self._voice = self._padded(self._voice), None
         return Started(self._speech)

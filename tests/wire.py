@@ -39,9 +39,15 @@ def _schema() -> dict[str, dict[str, Any]]:
     return {event["type"]: event["fields"] for event in file["server"]}
 
 
+def fields_of(type_: str) -> dict[str, dict[str, Any]]:
+    """What the published event of that type has: name → `required`, `nullable`, `type`."""
+    fields: dict[str, dict[str, Any]] = _schema()[type_]
+    return fields
+
+
 def check(event: Event) -> Event:
     """Fail if a client that knows the published types would stumble over the event."""
-    fields = _schema()[event["type"]]
+    fields = fields_of(event["type"])
     for name, field in fields.items():
         assert name in event or not field["required"], f"{event['type']} lacks {name}"
         if event.get(name) is not None:

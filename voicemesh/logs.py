@@ -14,7 +14,10 @@ _MAX_LINE_BYTES = 1 << 20  # without an end so far; a line this long is cut
 _LAST_LINES = 5
 
 _LOUD = {"WARNING", "ERROR", "CRITICAL"}
-_ROUTINE = {"level", "logger", "event", "service", "time", "exc_info", "taskName", "stack_info"}
+_ROUTINE = {
+    "level", "logger", "event", "service", "time", "exc_info", "taskName", "stack_info",
+    "correlation_id", "tenant_id",
+}  # fmt: skip
 _SERVER_TROUBLE = ("PANIC:", "FATAL:", "ERROR:", "Fatal error", "Bad file format")
 
 
@@ -73,10 +76,11 @@ def event(line: str) -> dict[str, Any] | None:
 
 
 def short(line: str) -> str:
-    """A line for a person: the event and its fields, without what all lines have."""
+    """A line for a person: the event and its fields, without time and what all lines have."""
     fields = event(line)
     if fields is None:
-        return line
+        found = [line[line.index(mark) :] for mark in _SERVER_TROUBLE if mark in line]
+        return found[0] if found else line
     detail = " ".join(f"{k}={v}" for k, v in fields.items() if k not in _ROUTINE)
     cause = str(fields.get("exc_info", "")).strip().splitlines()[-1:]
     return ": ".join(part for part in (str(fields["event"]), detail, *cause) if part)

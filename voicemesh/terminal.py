@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -60,7 +61,7 @@ class Terminal:
             self.step(part, logs.short(line)[:_LONGEST_LINE])
 
     def _is_news(self, part: str, line: str) -> bool:
-        now, what = time.monotonic(), (part, logs.short(line))
+        now, what = time.monotonic(), (part, re.sub(r"\d+", "", logs.short(line)))
         if now - self._shown.get(what, -SAME_AGAIN_S) < SAME_AGAIN_S:
             return False
         self._shown = {k: at for k, at in self._shown.items() if now - at < SAME_AGAIN_S}

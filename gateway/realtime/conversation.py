@@ -25,6 +25,8 @@ from .settings import RATE_HZ
 
 _GAP = 1 << 20  # between ordinals, so that items can be inserted twenty deep
 _BYTES_PER_MS = RATE_HZ * 2 // 1000
+_CHARS_PER_MS = 0.015  # of ordinary speech
+_WORD_CHARS = 6  # with its space: the last word with a timing is still being spoken
 
 
 @dataclass(slots=True)
@@ -60,9 +62,18 @@ class Entry:
         )
 
     def heard(self, audio_ms: float) -> str:
-        """The words that had begun when so much of the audio had been heard."""
+        """The words that had begun when so much of the audio had been heard.
+
+        A sentence gets its timing only when all of it has been synthesized. Until then
+        its words are taken to come at the pace of ordinary speech.
+        """
         n = bisect_left(self.words, audio_ms, key=lambda word: word[1])
-        return self.spoken[: self.words[n - 1][0]] if n else ""
+        end, start_ms = self.words[n - 1] if n else (0, 0)
+        if n < len(self.words):
+            return self.spoken[:end]
+        guess = int((audio_ms - start_ms) * _CHARS_PER_MS)
+        begun = self.spoken[: max(end, end + guess - _WORD_CHARS)]
+        return begun if len(begun) in (end, len(self.spoken)) else begun.rpartition(" ")[0]
 
     def change(self, **fields: object) -> None:
         """Change fields of the wire form."""
@@ -99,10 +110,6 @@ class Conversation:
     def __init__(self, conversation_id: str) -> None:
         self.id = conversation_id
         self._entries: list[Entry] = []
-
-    @property
-    def last_id(self) -> str | None:
-        return self._entries[-1].item.id if self._entries else None
 
     @property
     def has_audio(self) -> bool:

@@ -108,6 +108,7 @@ def running(data_dir: Path, **settings: str) -> Iterator[Stack]:
         _await_ready(process, data_dir, log)
         yield Stack(process, data_dir, ports)
     finally:
+        process.send_signal(signal.SIGCONT)  # a test that failed may have left it stopped
         process.send_signal(signal.SIGINT)
         try:
             process.wait(60)

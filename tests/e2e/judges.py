@@ -6,8 +6,9 @@ import re
 
 from pocketsphinx import Decoder
 
-from mesh.audio import duration_ms, resample, to_float32
-from stt_service.vad import WINDOW_SAMPLES, SileroVad
+from mesh.audio import duration_ms, resample
+from stt_service.endpointing import WINDOW_SAMPLES
+from stt_service.vad import Silero, Vad
 
 RATE_HZ, EAR_HZ = 24_000, 16_000
 # Speech is between a brisk and a slow reader's pace, in seconds a word.
@@ -30,13 +31,8 @@ def speech_fits(pcm: bytes, text: str) -> None:
 
 def speech_s(pcm: bytes) -> float:
     """Seconds of speech in PCM at 16 kHz, as Silero hears it."""
-    vad = SileroVad()
-    samples = to_float32(pcm)
-    windows = [
-        samples[at : at + WINDOW_SAMPLES]
-        for at in range(0, len(samples) - WINDOW_SAMPLES + 1, WINDOW_SAMPLES)
-    ]
-    return sum(vad(window) > 0.5 for window in windows) * WINDOW_SAMPLES / EAR_HZ
+    windows = Vad(Silero()).feed(pcm)
+    return sum(probability > 0.5 for probability in windows) * WINDOW_SAMPLES / EAR_HZ
 
 
 def aligned_words(pcm: bytes, text: str) -> list[str]:

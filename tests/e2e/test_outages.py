@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import tempfile
 from pathlib import Path
 
@@ -35,14 +36,15 @@ async def test_a_killed_tier_costs_a_turn_at_most(own_stack, module):
         await speak(connection, question)
         assert (await until(connection, "response.done"))[-1].response.status == "completed"
 
+        # Who restarts tiers is stopped, or the outage may be over before it is noticed.
+        own_stack.process.send_signal(signal.SIGSTOP)
         pid = own_stack.kill(module)
         await speak(connection, question)
         async with asyncio.timeout(TOLD_S):
             told = (await until(connection, "response.done", "error"))[-1]
-        assert told.type == "error" or told.response.status in ("failed", "completed")
-        if told.type == "response.done" and told.response.status == "completed":
-            assert module == "stt_service"  # it came back and heard what was kept for it
+        assert told.type == "error" or told.response.status == "failed"
 
+        own_stack.process.send_signal(signal.SIGCONT)
         await _restarted(own_stack, module, pid)
         # What is still being said of the turn that was hurt is not of the next one.
         await connection.input_audio_buffer.clear()

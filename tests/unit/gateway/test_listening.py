@@ -182,6 +182,23 @@ async def test_nothing_is_sent_without_credit():
         await heard.until(lambda: len(heard.news) == 2)
 
 
+async def test_audio_waits_until_the_worker_is_ready():
+    async def script(call: Call) -> None:
+        await call.read_kind("config")
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(call.read(), name="read")
+            too_early, _ = await asyncio.wait({first}, timeout=0.05)
+            await call.say(ready={"credit": {"allowed_until_sample": 480}})
+        await started(call, "early" if too_early else "u1")
+        await to_the_end(call)
+
+    async with hearing(script) as (heard, calls):
+        await heard.microphone.hear(FRAME)
+        await heard.until(lambda: bool(heard.news))
+    assert heard.news[0].utterance.startswith("u1")
+    assert len(audio(calls[0])) == 1
+
+
 async def test_a_broken_stream_is_replaced_and_hears_again_what_was_not_acknowledged():
     async def breaks(call: Call) -> None:
         await ready(call)

@@ -47,9 +47,7 @@ async def test_a_client_that_reads_nothing_is_given_up():
     outbox = Outbox()
     for _ in range(LIMIT):
         outbox.put(AudioCleared())
-    assert not outbox.is_full
     outbox.put(AudioCleared())
-    assert outbox.is_full
     with pytest.raises(SlowClient):
         await outbox.get()
 

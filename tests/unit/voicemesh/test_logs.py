@@ -56,5 +56,6 @@ def test_a_line_is_shortened_to_what_matters():
     failed = line(event="handler failed", exc_info="Traceback…\nValueError: no")
     assert logs.short(failed) == "handler failed: ValueError: no"
     assert logs.short("plain") == "plain"
+    assert logs.short("2026-11-23 02:34 UTC [1] FATAL:  no room") == "FATAL:  no room"
     assert logs.event('{"no": "event"}') is None
     assert logs.event("{broken") is None

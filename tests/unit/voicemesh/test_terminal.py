@@ -18,8 +18,8 @@ def test_a_dead_part_is_named_with_its_last_words():
 def test_a_warning_that_repeats_is_shown_once():
     out = []
     terminal = Terminal(out=out.append)
-    for time in ("1", "2", "3"):
-        terminal.said("tts", line(level="WARNING", event="engine failed", time=time))
+    for n in (1, 2, 3):
+        terminal.said("tts", line(level="WARNING", event="engine failed", time=f"{n}", after_ms=n))
     terminal.said("tts", line(event="routine"))
     assert len(out) == 1
     assert "engine failed" in out[0]

@@ -36,7 +36,6 @@ def test_items_are_appended_first_or_after_another(conversation):
     assert conversation.insert(entry("x"), conversation.place("root")) is None
     assert conversation.insert(entry("y"), conversation.place("a")) == "a"
     assert order(conversation) == ["x", "a", "y", "b", "c", "d", "e"]
-    assert conversation.last_id == "e"
 
 
 def test_an_unknown_place_is_refused(conversation):
@@ -92,6 +91,17 @@ def test_what_was_heard_ends_with_the_last_word_that_had_begun():
     assert spoken.heard(250) == "one"
     assert spoken.heard(251) == "one two"
     assert spoken.heard(9_000) == "one two three"
+
+
+def test_a_sentence_without_timing_yet_is_taken_to_come_at_an_ordinary_pace():
+    spoken = Entry(Message("a", "assistant"), spoken="one two three four five six seven")
+    assert spoken.heard(0) == ""
+    assert spoken.heard(1000) == "one two"
+    assert spoken.heard(60_000) == spoken.spoken
+    spoken.words = [(3, 0), (7, 400)]
+    assert spoken.heard(300) == "one"
+    assert spoken.heard(500) == "one two"
+    assert spoken.heard(2000) == "one two three four five"
 
 
 def test_audio_is_counted_in_whole_milliseconds():
