@@ -105,7 +105,8 @@ class MeshMicrophone:
             try:
                 call = await self._connect()
                 async for news in call:
-                    away_since_s = None
+                    if news.WhichOneof("payload") != "ready":  # one that only starts is no help
+                        away_since_s = None
                     for signal in self._take(news):
                         yield signal
                     await self._write()

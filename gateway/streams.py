@@ -79,14 +79,15 @@ class Stream(Generic[Req, Res]):
         """End the call: send `last`, give the peer a moment to answer, then cancel."""
         try:
             if not self._pump.done():
-                for message in last:
-                    await self._call.write(message)
-                await self._call.done_writing()
+                async with asyncio.timeout(ANSWER_S), self._writing:  # a full window may block us
+                    for message in last:
+                        await self._call.write(message)
+                    await self._call.done_writing()
                 await asyncio.wait({self._pump}, timeout=ANSWER_S)
             if not self._pump.done():
                 self._link.breaker.released()  # we leave it; that tells nothing about the peer
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            pass  # it has ended by itself
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
+            pass  # it has ended by itself, or does not listen
         finally:
             self._call.cancel()
 

@@ -148,4 +148,4 @@ def announce(wanted: Sequence[str], there: Sequence[str], absent: Mapping[str, s
         return
     log.info("engine serves", extra={"engine": there[0], "chain": list(there)})
     if there[0] == OFFLINE:
-        log.warning("only the offline responder answers", extra={"to_change": CHANGE_IT})
+        log.info("only the offline responder answers", extra={"to_change": CHANGE_IT})

@@ -77,8 +77,8 @@ class Decoder:
         self._check(self._c.ps_end_utt(self._decoder))
 
     def mean(self) -> str:
-        """The cepstral mean now, the last utterance included once it has ended."""
-        found: bytes = self._c.ps_get_cmn(self._decoder, 0)
+        """The cepstral mean, with all that was heard since the last `start`."""
+        found: bytes = self._c.ps_get_cmn(self._decoder, 1)
         return found.decode()
 
     def text(self) -> str:

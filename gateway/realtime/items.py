@@ -18,7 +18,7 @@ Status = Literal["in_progress", "completed", "incomplete"]
 Role = Literal["system", "user", "assistant"]
 
 MAX_ID = 32
-MAX_TEXT = 1 << 20
+MAX_TEXT = 1 << 17  # characters: an event that echoes it stays below the 1 MiB clients take
 CALL_ID = r"[a-zA-Z0-9_-]+"
 
 

@@ -12,6 +12,8 @@ from typing import Any
 CLIENT_ERROR = "invalid_request_error"
 SERVER_ERROR = "server_error"
 
+_MOST_SHOWN = 128  # characters of a wrong value that its error repeats
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -53,7 +55,7 @@ def wrong_type(param: str, expected: str, got: object) -> Refused:
 
 
 def wrong_value(param: str, got: object, supported: Sequence[str]) -> Refused:
-    message = f"Invalid value: '{got}'. {_supported(supported)}"
+    message = f"Invalid value: '{str(got)[:_MOST_SHOWN]}'. {_supported(supported)}"
     return refuse("invalid_value", message, param)
 
 

@@ -158,7 +158,7 @@ TOOL_CHOICE = c.nullable(
     )
 )
 MAX_OUTPUT_TOKENS = c.nullable(c.either((int, c.integer(1, 4096)), (str, c.one_of("inf"))))
-INSTRUCTIONS = c.nullable(c.string(1 << 20))
+INSTRUCTIONS = c.nullable(c.string(1 << 17))
 
 _SERVER_VAD = c.obj(
     {"type": c.anything},

@@ -57,7 +57,7 @@ class Stack:
     def pid_of(self, module: str) -> int | None:
         """The process of one tier, if it lives."""
         listed = subprocess.run(
-            ["ps", "-axo", "pid=,ppid=,command="], capture_output=True, text=True, check=True
+            ["ps", "-axww", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=True
         )
         for line in listed.stdout.splitlines():
             pid, ppid, command = line.split(maxsplit=2)

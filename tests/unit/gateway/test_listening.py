@@ -373,20 +373,37 @@ async def test_recognition_that_stays_away_is_given_up_after_a_while():
     assert len(calls) >= 2
 
 
-async def test_patience_starts_anew_with_every_answer():
-    async def answers_once(call: Call) -> None:
-        await ready(call)
-        await call.fail(grpc.StatusCode.UNAVAILABLE)
+async def test_patience_starts_anew_when_something_was_heard():
+    def hears_and_dies(name: str) -> Script:
+        async def script(call: Call) -> None:
+            await ready(call)
+            await started(call, name)
+            await stopped(call, name)
+            await words(call, name)
+            await call.fail(grpc.StatusCode.UNAVAILABLE)
+
+        return script
 
     async def hears(call: Call) -> None:
         await ready(call)
-        await started(call, "u1")
+        await started(call, "u4")
         await to_the_end(call)
 
-    async with hearing(*[answers_once] * 3, hears, patience_s=0.3) as (heard, calls):
-        await heard.until(lambda: bool(heard.news))
+    scripts = [*map(hears_and_dies, ["u1", "u2", "u3"]), hears]
+    async with hearing(*scripts, patience_s=0.3) as (heard, calls):
+        await heard.until(lambda: len(heard.news) == 10)
     assert heard.error is None
     assert len(calls) == 4
+
+
+async def test_a_worker_that_only_starts_wears_patience_out():
+    async def starts(call: Call) -> None:
+        await ready(call)
+        await call.fail(grpc.StatusCode.UNAVAILABLE)
+
+    async with hearing(*[starts] * 50, patience_s=0.3) as (heard, calls):
+        await heard.until(lambda: heard.error is not None)
+    assert 1 < len(calls) < 50
 
 
 async def test_leaving_says_so_to_the_worker():

@@ -9,6 +9,13 @@ from stt_service import sphinx
 from stt_service.sphinx import Decoder
 from tests.e2e.speech import recording
 
+NEUTRAL = "40,3,-1,0,0,0,0,0,0,0,0,0,0"
+
+
+def distance(one: str, other: str) -> float:
+    pairs = zip(one.split(","), other.split(","), strict=True)
+    return max(abs(float(a) - float(b)) for a, b in pairs)
+
 
 @pytest.fixture(scope="module")
 def decoder():
@@ -27,21 +34,21 @@ def test_it_decodes(decoder, speech):
     decoder.feed(speech)
     decoder.end()
     assert decoder.text() == "good morning"
-    words = [s for s in decoder.segments() if not s.word.startswith("<")]
+    words = [s for s in decoder.segments() if not s.word.startswith(("<", "["))]
     assert [segment.word for segment in words] == ["good", "morning"]
     assert 0 < words[0].first_frame < words[0].last_frame < words[1].last_frame < len(speech) / 320
 
 
 def test_the_mean_follows_what_was_heard(decoder, speech):
-    before = decoder.mean()
-    decoder.start(before)
-    assert decoder.mean() == before
+    decoder.start(NEUTRAL)
     decoder.feed(speech)
     decoder.end()
-    assert decoder.mean() != before
-    decoder.start(before)
-    assert decoder.mean() == before
+    heard = decoder.mean()
+    assert heard != NEUTRAL
+    decoder.start(heard)
+    decoder.feed(speech)
     decoder.end()
+    assert distance(decoder.mean(), heard) < distance(heard, NEUTRAL)
 
 
 def test_nothing_heard_is_no_text(decoder):
