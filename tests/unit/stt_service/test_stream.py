@@ -1,14 +1,22 @@
 """What one stream says, over real gRPC and real voice activity detection."""
 
 import asyncio
+import itertools
 
 import grpc
 import pytest
 
 from mesh.audio import n_samples
+from mesh.chain import Chain
+from mesh.errors import Overloaded
 from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as pb
-from stt_service import stream
+from stt_service.endpointing import Settings
+from stt_service.engine import How
+from stt_service.listener import Wishes
+from stt_service.stream import Opening, Stream
+from stt_service.vad import Silero
+from stt_service.worker import Worker
 from tests.e2e.speech import recording
 from tests.fakes.stt import FakeEngine
 from tests.unit.stt_service.tier import MANUAL, RATE_HZ, failure_of, serving
@@ -67,7 +75,7 @@ async def test_utterances_follow_each_other(tier):
     ]  # fmt: skip
     finals = [t for t in client.all("transcript") if t.is_final]
     assert len({t.utterance_id for t in finals}) == 3
-    for one, other in zip(finals, finals[1:], strict=False):
+    for one, other in itertools.pairwise(finals):
         assert one.end_sample <= other.start_sample
 
 
@@ -83,18 +91,25 @@ async def test_an_utterance_is_heard_while_the_last_one_waits_for_its_text(tier,
 
 
 async def test_interim_transcripts_come_if_they_are_asked_for(tier):
-    quiet, talkative = await tier.client_at(), await tier.client_at(interim_results=True)
-    for client in (quiet, talkative):
-        for at in range(0, len(SPEECH), len(TENTH)):
-            await client.hear(SPEECH[at : at + len(TENTH)])
-            await asyncio.sleep(0)
-        await client.final()
-    assert len(quiet.all("transcript")) == 1
-    *guesses, final = talkative.all("transcript")
-    assert guesses
-    assert not any(guess.is_final or guess.stable_chars for guess in guesses)
+    client = await tier.client_at(interim_results=True)
+    await client.hear(SPOKEN[: 15 * len(TENTH)])
+    guess = await client.until("transcript")
+    assert (guess.is_final, guess.stable_chars, guess.revision) == (False, 0, 1)
+    await client.hear(SPEECH[15 * len(TENTH) :])
+    final = await client.final()
+    guesses = [t for t in client.all("transcript") if not t.is_final]
     assert [t.revision for t in (*guesses, final)] == list(range(1, len(guesses) + 2))
     assert {t.utterance_id for t in guesses} == {final.utterance_id}
+
+
+async def test_no_interim_transcripts_come_unless_they_are_asked_for(tier):
+    client = await tier.client_at(interim_results=True)
+    await client.update(interim_results=False)
+    await client.hear(SPOKEN[: 15 * len(TENTH)])
+    await client.until("ack", lambda ack: ack.received_until_sample > RATE_HZ)
+    await client.hear(SPEECH[15 * len(TENTH) :])
+    await client.final()
+    assert len(client.all("transcript")) == 1
 
 
 async def test_only_the_client_commits_in_manual_mode(tier):
@@ -233,7 +248,7 @@ async def test_acknowledgements_come_every_second_and_give_credit(tier):
     acks = client.all("ack")
     read = [0, *(ack.received_until_sample for ack in acks)]
     assert read[-1] > 4 * RATE_HZ
-    assert max(b - a for a, b in zip(read, read[1:], strict=False)) <= RATE_HZ
+    assert max(b - a for a, b in itertools.pairwise(read)) <= RATE_HZ
     for ack in acks:
         assert ack.credit.allowed_until_sample > ack.received_until_sample
         # Silence need not be replayed, but for the padding and what is being looked at.
@@ -335,10 +350,23 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(tier, engine):
     assert engine.closed == len(engine.asked) == 2
 
 
-async def test_a_client_that_does_not_read_is_hung_up_on(tier, monkeypatch):
-    monkeypatch.setattr(stream, "MOST_EVENTS", 3)
-    client = await tier.client_at(endpointing=MANUAL)
-    for n in range(50):
-        await client.update(endpointing=pb.EndpointingConfig(threshold=7 + n))
-    status, _ = await failure_of(client.call)
-    assert status == grpc.StatusCode.RESOURCE_EXHAUSTED
+class NeverRead:
+    """The context of a call whose client reads nothing."""
+
+    async def write(self, response) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_client_that_does_not_read_is_hung_up_on(engine):
+    async def requests():
+        wrong = pb.EndpointingConfig(threshold=7)
+        while True:
+            yield pb.StreamingRecognizeRequest(update=pb.RecognitionUpdate(endpointing=wrong))
+            await asyncio.sleep(0)
+
+    worker = Worker(Chain({"fake": engine}), Silero(), max_waiting=1)
+    wishes = Wishes(settings=Settings(), how=How())
+    opening = Opening(worker_id="w", model="fake", wishes=wishes, rate_hz=RATE_HZ, first_sample=0)
+    with pytest.raises(Overloaded, match="does not read"):
+        await Stream(worker, opening, requests(), NeverRead()).run(asyncio.Event(), 1.0)
+    await worker.close()

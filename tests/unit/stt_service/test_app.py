@@ -1,0 +1,69 @@
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import grpc
+import msgspec
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from mesh.chain import Chain
+from ovos.worker.v1 import worker_pb2, worker_pb2_grpc
+from stt_service.app import SERVICE, running
+from stt_service.config import Config
+from tests.fakes.stt import FakeEngine
+
+ROOT = Path(__file__).parents[3]
+
+
+async def test_it_serves_health_and_load_beside_recognition():
+    async with (
+        running(Config(port=0, max_streams=7), Chain({"fake": FakeEngine()})) as server,
+        grpc.aio.insecure_channel(f"{server.host}:{server.port}") as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service=SERVICE)
+        answer = await health.Check(request, timeout=5)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        worker = worker_pb2_grpc.WorkerServiceStub(channel)
+        status = (await worker.GetStatus(worker_pb2.GetStatusRequest(), timeout=5)).status
+        assert (status.active_streams, status.max_streams) == (0, 7)
+
+
+async def start(tmp_path, **env):
+    env = {"STT_PORT": "0", "STT_METRICS_PORT": "0", "MODELS_DIR": str(tmp_path)} | env
+    path = os.pathsep.join([str(ROOT), str(ROOT / "proto")])
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "stt_service",
+        env={"PYTHONPATH": path} | env, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+async def until(process, event: str) -> dict:
+    async with asyncio.timeout(30):
+        while line := await process.stderr.readline():
+            entry = msgspec.json.decode(line)
+            if entry["event"] == event:
+                return entry
+    raise AssertionError(f"the process ended before {event!r}")
+
+
+async def test_the_process_says_what_serves_and_ends_at_sigterm(tmp_path):
+    process = await start(tmp_path)
+    assert "voicemesh models pull" in (await until(process, "engine absent"))["reason"]
+    assert (await until(process, "engine serves"))["engine"] == "pocketsphinx"
+    port = (await until(process, "ready"))["port"]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        # Whoever answers has gone back to its loop, and listens to signals.
+        health = health_pb2_grpc.HealthStub(channel)
+        await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+    process.send_signal(signal.SIGTERM)
+    await until(process, "stopped")
+    assert await process.wait() == 0
+
+
+async def test_a_process_without_an_engine_says_why_and_ends(tmp_path):
+    process = await start(tmp_path, STT_ENGINES="faster_whisper")
+    assert "voicemesh models pull" in (await until(process, "no engine"))["reason"]
+    assert await process.wait() == 1

@@ -1,0 +1,178 @@
+import asyncio
+import logging
+
+import pytest
+
+from mesh.chain import Chain
+from mesh.errors import Broken, Overloaded, Rejected
+from stt_service import utterance
+from stt_service.engine import RATE_HZ, Heard, How
+from stt_service.utterance import Utterance
+from stt_service.vad import Silero
+from stt_service.worker import Ears, Worker
+from tests.fakes.stt import FakeEngine, FakeRecognizer
+
+TENTH = bytes(2 * RATE_HZ // 10)
+SILERO = Silero()
+
+
+def worker_of(**engines) -> Worker:
+    return Worker(Chain(engines), SILERO, max_waiting=4)
+
+
+async def outcome(worker: Worker, tenths: int = 3, **wishes) -> Heard:
+    spoken = Utterance(worker, Ears(), How(**wishes))
+    for _ in range(tenths):
+        spoken.hear(TENTH)
+    spoken.end()
+    try:
+        return await spoken.outcome()
+    finally:
+        await worker.close()
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_all_that_was_heard_is_in_the_outcome(streaming):
+    engine = FakeEngine(streaming=streaming)
+    assert (await outcome(worker_of(fake=engine), tenths=17)).text == "17 tenths"
+    assert engine.closed == 1
+
+
+async def test_audio_is_heard_while_it_comes():
+    worker = worker_of(fake=FakeEngine())
+    spoken, moved = Utterance(worker, Ears(), How()), asyncio.Event()
+    spoken.moved = moved.set
+    async with asyncio.TaskGroup() as tasks:
+        result = tasks.create_task(spoken.outcome())
+        for _ in range(3):
+            moved.clear()
+            spoken.hear(TENTH)
+            assert spoken.behind_samples == RATE_HZ // 10
+            await moved.wait()
+            assert spoken.behind_samples == 0
+        spoken.end()
+    assert result.result().text == "3 tenths"
+    await worker.close()
+
+
+async def test_guesses_are_made_only_if_wanted_and_not_in_a_pause():
+    worker = worker_of(fake=FakeEngine())
+    spoken, guesses = Utterance(worker, Ears(), How(), interim=True), asyncio.Queue()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(spoken.outcome(lambda *guess: guesses.put_nowait(guess)))
+        spoken.hear(TENTH)
+        assert await guesses.get() == ("1 tenths", RATE_HZ // 10)
+        spoken.pausing = True
+        spoken.hear(TENTH)
+        await settled(spoken)
+        spoken.pausing, spoken.interim = False, False
+        spoken.hear(TENTH)
+        await settled(spoken)
+        spoken.interim = True
+        spoken.hear(TENTH)
+        assert await guesses.get() == ("4 tenths", RATE_HZ * 4 // 10)
+        spoken.end()
+    assert guesses.empty()
+    await worker.close()
+
+
+async def settled(spoken: Utterance) -> None:
+    while spoken.behind_samples:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_a_failure_is_retried_once_with_all_the_audio(caplog):
+    caplog.set_level(logging.WARNING)
+    assert (await outcome(worker_of(fake=FakeEngine(failures=1)))).text == "3 tenths"
+    assert [record.message for record in caplog.records] == ["engine failed"]
+
+
+async def test_after_two_failures_it_is_broken():
+    with pytest.raises(Broken, match="fake and fake"):
+        await outcome(worker_of(fake=FakeEngine(failures=2)))
+
+
+async def test_the_retry_goes_to_the_next_engine():
+    engines = {"one": FakeEngine(failures=9), "other": FakeEngine()}
+    assert (await outcome(worker_of(**engines))).text == "3 tenths"
+    assert [len(engine.asked) for engine in engines.values()] == [1, 1]
+
+
+class Breaks(FakeEngine):
+    """Fails while it is fed."""
+
+    def ear(self):
+        return self
+
+    def recognizer(self, how):
+        self.asked.append(how)
+        return BreaksRecognizer(self, how)
+
+
+class BreaksRecognizer(FakeRecognizer):
+    def feed(self, pcm):
+        raise OSError("told to break")
+
+
+async def test_an_engine_that_fails_in_mid_speech_is_replaced_in_mid_speech():
+    worker = worker_of(one=Breaks(), other=FakeEngine())
+    spoken, moved = Utterance(worker, Ears(), How()), asyncio.Event()
+    spoken.moved = moved.set
+    async with asyncio.TaskGroup() as tasks:
+        result = tasks.create_task(spoken.outcome())
+        spoken.hear(TENTH)
+        await moved.wait()
+        assert spoken.engine == "other"
+        spoken.hear(TENTH)
+        spoken.end()
+    assert result.result().text == "2 tenths"
+    await worker.close()
+
+
+async def test_what_nobody_can_hear_is_rejected():
+    with pytest.raises(Rejected):
+        await outcome(worker_of(fake=FakeEngine(languages=("en",))), language="fr")
+
+
+class Full(FakeEngine):
+    """Has no room for the first so many."""
+
+    room_after = 2
+
+    def ear(self):
+        return self
+
+    def recognizer(self, how):
+        return FullRecognizer(self, how)
+
+
+class FullRecognizer(FakeRecognizer):
+    def finish(self):
+        if self._engine.room_after:
+            self._engine.room_after -= 1
+            raise Overloaded("full")
+        return super().finish()
+
+
+async def test_it_waits_for_room():
+    assert (await outcome(worker_of(fake=Full()))).text == "3 tenths"
+
+
+async def test_it_does_not_wait_forever(monkeypatch):
+    monkeypatch.setattr(utterance, "PATIENCE_S", 0.05)
+    with pytest.raises(Overloaded):
+        await outcome(worker_of(fake=Full()))
+
+
+async def test_cancelled_it_gives_everything_back():
+    engine = FakeEngine()
+    worker = worker_of(fake=engine)
+    spoken = Utterance(worker, Ears(), How())
+    async with asyncio.TaskGroup() as tasks:
+        result = tasks.create_task(spoken.outcome())
+        spoken.hear(TENTH)
+        await settled(spoken)
+        result.cancel()
+    assert engine.closed == 1
+    await worker.close()
