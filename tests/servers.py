@@ -57,7 +57,10 @@ def streams_url(redis_url: str) -> str:
 
 
 class Restartable:
-    """A PostgreSQL or Redis that goes away and comes back: same place, same data."""
+    """A PostgreSQL or Redis that goes away and comes back: same place, same data.
+
+    Start it from the main thread: the server dies with the thread that started it.
+    """
 
     def __init__(self, kind: type[EmbeddedPostgres] | type[EmbeddedRedis], folder: Path) -> None:
         self._kind, self._folder, self._port = kind, folder, 0

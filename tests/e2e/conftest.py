@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from pathlib import Path
 
 import pytest
 from openai import AsyncOpenAI
+
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 READY_S = 120.0
@@ -71,14 +72,6 @@ class Stack:
         assert pid is not None, f"{module} is not running"
         os.kill(pid, signal.SIGKILL)
         return pid
-
-
-def free_ports(n: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(n)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def environment(ports: dict[str, int]) -> dict[str, str]:

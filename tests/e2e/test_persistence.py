@@ -162,12 +162,12 @@ async def test_both_servers_may_restart_while_it_runs(own_postgres, own_redis):
     ):
         await send(redis, item("one", ordinal=1))
         await stored_all(redis)
-        await asyncio.to_thread(own_postgres.stop)
+        own_postgres.stop()
         await send(redis, item("two", ordinal=2))
-        await asyncio.to_thread(own_postgres.start)
+        own_postgres.start()
         await stored_all(redis)
-        await asyncio.to_thread(own_redis.stop)
-        await asyncio.to_thread(own_redis.start)
+        own_redis.stop()
+        own_redis.start()
         async with Redis.from_url(own_redis.url) as again:
             await send(again, item("three", ordinal=3))
             await stored_all(again)

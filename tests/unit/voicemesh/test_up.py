@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mesh.keys import load
-from voicemesh import ports
+from tests.ports import free_ports
 from voicemesh.child import command_line
 from voicemesh.up import running as find
 
@@ -110,7 +110,7 @@ def environment(folder, **settings):
     (fakes / "gateway.py").write_text(GATEWAY)
     names = ["PORT", *(f"{name}_PORT" for name in MODULES.values())]
     names += [f"{name}_METRICS_PORT" for name in (*MODULES.values(), "GATEWAY")]
-    env = {name: str(ports.free()) for name in names}
+    env = {name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
     # Nobody connects to these.
     env |= {"DATABASE_URL": "postgresql://", "REDIS_URL": "redis://"}
     inherited = dict(os.environ)  # noqa: TID251 - what the command inherits from a shell
