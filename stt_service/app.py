@@ -29,8 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def load(config: Config) -> Chain[Engine]:
-    """Load the engines that are installed, and let each hear a second of silence, so that
-    the first caller does not wait for what libraries put off. Blocks for seconds.
+    """Load the engines that are installed, and let each hear something. Blocks for seconds.
 
     Raises:
         Unavailable: there is none.
@@ -38,15 +37,27 @@ def load(config: Config) -> Chain[Engine]:
 
     def make(kind: Callable[[Config], Engine]) -> Engine:
         engine = kind(config)
-        recognizer = engine.ear().recognizer(How())
-        try:
-            recognizer.feed(bytes(2 * RATE_HZ))
-            recognizer.finish()
-        finally:
-            recognizer.close()
+        _warm_up(engine)
         return engine
 
     return Chain.load(config.engines, ENGINES, make, tier="stt")
+
+
+def _warm_up(engine: Engine) -> None:
+    """Let an engine hear a second of silence: the first caller shall not wait for what
+    libraries put off, and one that cannot work shall not serve.
+
+    Raises:
+        NotInstalled: it cannot.
+    """
+    recognizer = engine.ear().recognizer(How())
+    try:
+        recognizer.feed(bytes(2 * RATE_HZ))
+        recognizer.finish()
+    except Exception as error:  # whatever a library raises, the next engine serves
+        raise NotInstalled(f"it is here and does not work: {error}") from error
+    finally:
+        recognizer.close()
 
 
 @asynccontextmanager

@@ -46,8 +46,13 @@ class Spoken:
         self.utterance.end()
         self.ended.set()
 
+    @property
+    def since_end_s(self) -> float:
+        return time.monotonic() - self.ended_s
+
     def drop(self) -> None:
         if self.task is not None:
+            metrics.UTTERANCES.labels("dropped").inc()
             self.task.cancel()
 
 
@@ -93,8 +98,8 @@ class Pending:
     async def done(self, *, discard: bool) -> None:
         """Wait for the outcome of every utterance; with `discard`, drop them."""
         tasks = {spoken.task for spoken in self._spoken if spoken.task is not None}
-        for task in tasks if discard else ():
-            task.cancel()
+        for spoken in self._spoken if discard else ():
+            spoken.drop()
         if tasks:
             await asyncio.wait(tasks)
 
@@ -110,12 +115,13 @@ class Pending:
         except MeshError as error:
             await spoken.ended.wait()
             outcome = hearing.Failed(spoken.utterance_id, error)
-            log.warning("utterance failed", extra={"reason": error.detail})
+            log.warning("utterance failed", extra=_fields(spoken) | {"reason": error.detail})
         else:
-            final_s = time.monotonic() - spoken.ended_s
-            metrics.FINAL_SECONDS.labels(spoken.utterance.engine).observe(final_s)
             outcome = self._final(spoken, heard)
+            metrics.FINAL_SECONDS.labels(spoken.utterance.engine).observe(spoken.since_end_s)
+            log.info("utterance heard", extra=_fields(spoken))
         await spoken.turn.wait()
+        metrics.UTTERANCES.labels("final" if isinstance(outcome, hearing.Final) else "failed").inc()
         self._forget(spoken)
         self._report(outcome)
 
@@ -141,3 +147,12 @@ class Pending:
         return hearing.Final(
             spoken.utterance_id, heard, revision, place(spoken.start), place(until)
         )
+
+
+def _fields(spoken: Spoken) -> dict[str, object]:
+    return {
+        "utterance_id": spoken.utterance_id,
+        "engine": spoken.utterance.engine,
+        "audio_ms": (spoken.until - spoken.start) * 1000 // RATE_HZ,
+        "final_ms": round(spoken.since_end_s * 1000),
+    }

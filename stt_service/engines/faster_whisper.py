@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ctranslate2
+import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.transcribe import Segment
 
@@ -26,6 +27,7 @@ NEEDED_FILES = ("model.bin", "config.json", "tokenizer.json")
 GPU_PARALLEL = 4
 GPU_BEAMS, CPU_BEAMS = 5, 1  # five beams cost the CPU half as much time again
 TEMPERATURES = (0.0, 0.4)  # one more try for text that loops, and no endless ladder of them
+N_FRAMES = 3000  # of 10 ms: Whisper's window of 30 s
 LEAST_SAMPLES = RATE_HZ // 10  # of less than 0.1 s Whisper makes up words
 
 log = logging.getLogger(__name__)
@@ -157,6 +159,8 @@ def _open(folder: Path, device: str, parallel: int) -> tuple[WhisperModel, int]:
         num_workers=parallel,
         local_files_only=True,
     )
+    if device != "cpu":  # libraries that are missing are missed by the first inference only
+        model.encode(np.zeros((model.model.n_mels, N_FRAMES), dtype=np.float32))
     return model, parallel
 
 

@@ -1,17 +1,20 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
 import grpc
 import msgspec
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.chain import Chain
 from ovos.worker.v1 import worker_pb2, worker_pb2_grpc
-from stt_service.app import SERVICE, running
+from stt_service.app import SERVICE, load, running
 from stt_service.config import Config
+from stt_service.engines import ENGINES
 from tests.fakes.stt import FakeEngine
 
 ROOT = Path(__file__).parents[3]
@@ -67,3 +70,25 @@ async def test_a_process_without_an_engine_says_why_and_ends(tmp_path):
     process = await start(tmp_path, STT_ENGINES="faster_whisper")
     assert "voicemesh models pull" in (await until(process, "no engine"))["reason"]
     assert await process.wait() == 1
+
+
+class Deaf(FakeEngine):
+    """Loads, and cannot work."""
+
+    def ear(self):
+        raise RuntimeError("Library libcublas.so.12 is not found")
+
+
+async def test_an_engine_that_cannot_work_leaves_its_place_to_the_next(monkeypatch):
+    monkeypatch.setitem(ENGINES, "deaf", f"{__name__}:Deaf")
+    monkeypatch.setitem(ENGINES, "fake", "tests.fakes.stt:FakeEngine")
+    chain = load(Config(engines=("deaf", "fake")))
+    assert chain.names == ["fake"]
+    assert "libcublas" in chain.absent["deaf"]
+
+
+async def test_a_port_in_use_is_named(unused_tcp_port):
+    with socket.create_server(("127.0.0.1", unused_tcp_port)):
+        with pytest.raises(OSError, match=f"{unused_tcp_port} .STT_PORT"):
+            async with running(Config(port=unused_tcp_port), Chain({"fake": FakeEngine()})):
+                pass
