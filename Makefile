@@ -14,6 +14,13 @@ UV_VERSION := 0.13.9
 BUF_VERSION := 1.75.0
 BUF := $(LOCAL)/buf/node_modules/.bin/buf
 
+# The last onnxruntime-gpu for CUDA 12, which is what ctranslate2 (Whisper) needs too.
+ONNXRUNTIME_GPU_VERSION := 1.26.0
+# GPU=1 is remembered: a later set-up must not bring back what it replaced. `make clean`
+# forgets it.
+GPU ?= $(if $(wildcard $(VENV)/.gpu),1)
+GPU_STAMP := $(if $(filter-out 0,$(GPU)),$(VENV)/.gpu)
+
 # Programs that tests need, and the Debian packages that have them.
 TEST_PROGRAMS := ps:procps
 
@@ -25,10 +32,10 @@ PY_FOLDERS := gateway stt_service tts_service llm_orchestrator persistence mesh 
 help: ## Show this.
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-run: $(VENV)/.run ## Run the whole mesh on this machine, until Ctrl-C.
+run: $(VENV)/.run $(GPU_STAMP) ## Run the whole mesh on this machine, until Ctrl-C. GPU=1: models use CUDA.
 	@exec $(BIN)/voicemesh up
 
-test: $(VENV)/.dev ## Run all tests. ARGS='-k name' chooses.
+test: $(VENV)/.dev $(GPU_STAMP) ## Run all tests. ARGS='-k name' chooses.
 	@$(call need_programs)
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -75,6 +82,16 @@ $(VENV)/.dev: $(VENV)/.venv requirements-dev.lock pyproject.toml
 	@echo "Installing packages for development into $(VENV) (once; hashes are checked) …"
 	@$(call install,requirements-dev.lock)
 	@touch $@ $(VENV)/.run
+
+# The two builds of onnxruntime share a folder, so both go before one comes. Meanwhile no
+# stamp is there: what is cut half-way is set up from the lock again the next time.
+$(VENV)/.gpu: $(VENV)/.run
+	@echo "Replacing onnxruntime by onnxruntime-gpu $(ONNXRUNTIME_GPU_VERSION) (once; 250 MB) …"
+	@stamps=$$(ls $(VENV)/.run $(VENV)/.dev 2>/dev/null); rm -f $$stamps; \
+		pip="$(BIN)/python -m pip --quiet --disable-pip-version-check"; \
+		$$pip --quiet uninstall --yes onnxruntime onnxruntime-gpu \
+		&& $$pip install --no-deps onnxruntime-gpu==$(ONNXRUNTIME_GPU_VERSION) \
+		&& touch $$stamps $@
 
 $(VENV)/.venv:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is missing:" \

@@ -28,7 +28,10 @@ async def serve(settings: Config) -> None:
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            sys.exit(f"PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
         log.info("listening", extra={"host": settings.host, "port": settings.port})
         await _asked_to_stop()
     finally:

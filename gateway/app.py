@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import logging
-import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from gateway import metrics
+from gateway import admission, metrics
 from gateway.auth import PROTOCOL, Keyring
 from gateway.backends import Backends
 from gateway.clients import MeshBackends
 from gateway.config import Config
-from gateway.connection import Connection, Limits, say_fatal
+from gateway.connection import RESTART_CLOSE, Connection, Limits, say_fatal
+from gateway.ids import new_id
 from gateway.pacer import Wheel
-from gateway.realtime.refusals import Refusal, Refused, refuse
+from gateway.realtime.refusals import Refusal, Refused
 from gateway.realtime.session import Identity, Session
 from gateway.realtime.settings import Audio, AudioOutput, Settings
 from gateway.recorder import Facts, Recorder
@@ -28,12 +29,10 @@ from mesh import log as logs
 from mesh.dial import Link
 from mesh.metrics import page
 from mesh.stream import connect
-from ovos.common.v1 import common_pb2
 
 MAX_MESSAGE = 21 << 20  # bytes: base64 of the largest append, with its JSON
 PING_S = 20.0  # as the live service
-AUTH_CLOSE, SHAPE_CLOSE, SESSION_CLOSE = 3000, 4000, 4004
-_RESTART_CLOSE = 1012
+MOST_UNSENT = 64 << 10  # bytes in the kernel's send buffer of one client; it doubles that
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +52,16 @@ class Gateway:
     is_draining: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who was let in, for what."""
+
+    tenant: str
+    model: str
+    hang_up: Callable[[], None]
+    """Drops the TCP connection at once."""
+
+
 GATEWAY = web.AppKey("gateway", Gateway)
 
 
@@ -67,9 +76,13 @@ def build(
     Raises:
         mesh.keys.KeyFileError: the keys cannot be read.
     """
+    # It warns of subprotocols it does not know, word by word, and a browser's key is one.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
     app = web.Application()
     keyring = Keyring(config.keys_file)
 
+    # It yields inside a TaskGroup, which else we never do: the task that sets the application
+    # up is the process's main one, and if what runs here fails, that one should end.
     async def run(app: web.Application) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as tasks:
             gateway, close = _assemble(config, keyring, tasks, backends, recorder)
@@ -129,7 +142,7 @@ async def realtime(request: web.Request) -> web.StreamResponse:
     if gateway.is_draining or len(gateway.open) >= gateway.config.max_sessions:
         metrics.HANDSHAKES.labels("full").inc()
         return web.json_response(
-            _body(Refusal("server_overloaded", "The server takes no new sessions now.")),
+            admission.body(admission.FULL),
             status=503,
             headers={"Retry-After": "1"},
         )
@@ -142,32 +155,52 @@ async def realtime(request: web.Request) -> web.StreamResponse:
         timeout=2.0,
         decode_text=True,
     )
-    await ws.prepare(request)
+    gateway.open.add(ws)  # before the first await: two must not share the last place
     try:
-        tenant = gateway.keyring.tenant(request.headers)
-    except Refused as refused:
-        return await _turn_away(ws, refused.refusal, AUTH_CLOSE)
-    try:
-        model = _wanted_model(request, gateway.config)
-    except Refused as refused:
-        resumes = refused.refusal.code == "session_not_found"
-        return await _turn_away(ws, refused.refusal, SESSION_CLOSE if resumes else SHAPE_CLOSE)
-    metrics.HANDSHAKES.labels("accepted").inc()
-    gateway.open.add(ws)
-    try:
-        await _serve(ws, gateway, tenant, model)
+        await ws.prepare(request)
+        _hold_little(request)
+        await _admit(ws, request, gateway)
     finally:
         gateway.open.discard(ws)
     return ws
 
 
-async def _serve(ws: web.WebSocketResponse, gateway: Gateway, tenant: str, model: str) -> None:
+def _hold_little(request: web.Request) -> None:
+    """Keep the kernel from taking minutes of audio for a client that does not read it: the
+    client would count as reading, and a barge-in could not take the audio back."""
+    if request.transport is not None:
+        held = request.transport.get_extra_info("socket")
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_UNSENT)
+
+
+async def _admit(ws: web.WebSocketResponse, request: web.Request, gateway: Gateway) -> None:
+    """Serve the client, or say why not."""
+    try:
+        tenant = gateway.keyring.tenant(request.headers)
+    except Refused as refused:
+        return await _turn_away(ws, refused.refusal, admission.AUTH_CLOSE)
+    try:
+        models = gateway.config.models
+        model = admission.wanted_model(request.query, request.headers, models)
+    except Refused as refused:
+        return await _turn_away(ws, refused.refusal, admission.close_code(refused))
+    metrics.HANDSHAKES.labels("accepted").inc()
+
+    def hang_up() -> None:
+        if request.transport is not None:
+            request.transport.abort()
+
+    await _serve(ws, gateway, Caller(tenant, model, hang_up))
+
+
+async def _serve(ws: web.WebSocketResponse, gateway: Gateway, caller: Caller) -> None:
     config = gateway.config
     session_id = new_id("sess")
     expires_at_s = int(time.time() + config.session_s)
-    with logs.bound(tenant_id=tenant, session_id=session_id, correlation_id=new_id("corr")):
+    ids = {"tenant_id": caller.tenant, "session_id": session_id}
+    with logs.bound(**ids, correlation_id=new_id("corr")):
         session = Session(
-            Identity(session_id, model, expires_at_s),
+            Identity(session_id, caller.model, expires_at_s),
             new_id=new_id,
             settings=Settings(
                 instructions=config.instructions,
@@ -175,59 +208,20 @@ async def _serve(ws: web.WebSocketResponse, gateway: Gateway, tenant: str, model
             ),
             lead_ms=config.lead_ms,
         )
-        ref = common_pb2.SessionRef(
-            tenant_id=tenant, session_id=session_id, conversation_id=session.conversation_id
-        )
-        stage = Stage(gateway.backends, gateway.wheel, config.lead_ms / 1000)
         await Connection(
             ws,
             session,
-            stage=stage,
-            facts=Facts(gateway.recorder, ref),
-            limits=Limits(config.session_s, config.stt_idle_s),
+            stage=Stage(gateway.backends, gateway.wheel, config.lead_ms / 1000),
+            facts=Facts(gateway.recorder, **ids, conversation_id=session.conversation_id),
+            limits=Limits(config.session_s, config.stt_idle_s, config.stt_words_s),
+            hang_up=caller.hang_up,
         ).run()
 
 
-def _wanted_model(request: web.Request, config: Config) -> str:
-    """The model a client asks for.
-
-    Raises:
-        Refused: none, one that is not ours, or a kind of session we do not serve.
-    """
-    query = request.query
-    beta = request.headers.get("OpenAI-Beta", "") == "realtime=v1"
-    if beta or "openai-beta.realtime-v1" in request.headers.get("Sec-WebSocket-Protocol", ""):
-        raise refuse(
-            "beta_api_shape_disabled",
-            "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API.",
-        )
-    if "session_id" in query or "call_id" in query:
-        raise refuse("session_not_found", "Sessions cannot be resumed on this server yet.")
-    if "intent" in query:
-        raise refuse("invalid_value", "Only realtime sessions are available on this server yet.")
-    model = query.get("model", "")
-    if not model:
-        raise refuse(
-            "missing_model",
-            "You must provide a model parameter, for example "
-            "wss://api.openai.com/v1/realtime?model=gpt-realtime-1.5",
-        )
-    if not any(fnmatch.fnmatchcase(model, known) for known in config.models):
-        raise refuse(
-            "invalid_model",
-            f'Model "{model[:128]}" is not supported in realtime mode. '
-            "See https://platform.openai.com/docs/models for a list of supported models.",
-        )
-    return model
-
-
-async def _turn_away(
-    ws: web.WebSocketResponse, refusal: Refusal, code: int
-) -> web.WebSocketResponse:
+async def _turn_away(ws: web.WebSocketResponse, refusal: Refusal, code: int) -> None:
     metrics.HANDSHAKES.labels("refused").inc()
     reason = f"{refusal.type}.{refusal.code}" if refusal.code else refusal.type
     await say_fatal(ws, refusal, code, reason)
-    return ws
 
 
 async def models(request: web.Request) -> web.Response:
@@ -236,11 +230,10 @@ async def models(request: web.Request) -> web.Response:
     try:
         gateway.keyring.tenant(request.headers)
     except Refused as refused:
-        return web.json_response(_body(refused.refusal), status=401)
-    names = [name.replace("*", "") for name in gateway.config.models]
+        return web.json_response(admission.body(refused.refusal), status=401)
     data = [
         {"id": name, "object": "model", "created": 0, "owned_by": "ovos-voice-mesh"}
-        for name in names
+        for name in admission.names_of(gateway.config.models)
     ]
     return web.json_response({"object": "list", "data": data})
 
@@ -268,29 +261,8 @@ async def _hang_up(app: web.Application) -> None:
     """Tell every client that this process ends and another will serve it."""
     gateway = app[GATEWAY]
     gateway.is_draining = True
-    async with asyncio.TaskGroup() as tasks:
-        for ws in list(gateway.open):
-            tasks.create_task(
-                ws.close(code=_RESTART_CLOSE, message=b"service restart"), name="hang up"
-            )
-
-
-def _body(refusal: Refusal) -> dict[str, dict[str, str | None]]:
-    """The error body of the REST API."""
-    return {
-        "error": {
-            "message": refusal.message,
-            "type": refusal.type,
-            "param": refusal.param,
-            "code": refusal.code,
-        }
-    }
-
-
-_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-
-def new_id(prefix: str) -> str:
-    """An id as the live service makes them: the prefix and 21 base-62 characters."""
-    n = 21 if prefix != "call" else 16
-    return f"{prefix}_{''.join(secrets.choice(_BASE62) for _ in range(n))}"
+    with suppress(TimeoutError):  # who does not read is not waited for
+        async with asyncio.timeout(gateway.config.drain_s), asyncio.TaskGroup() as tasks:
+            for ws in list(gateway.open):
+                closing = ws.close(code=RESTART_CLOSE, message=b"service restart")
+                tasks.create_task(closing, name="hang up")

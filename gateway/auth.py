@@ -5,6 +5,7 @@ Source: realtime contract §1.2 and §1.3. The tenant comes from the key and now
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from mesh import keys
 
 PROTOCOL = "realtime"
 _KEY_PROTOCOL = "openai-insecure-api-key."
+
+log = logging.getLogger(__name__)
 
 NO_KEY = Refusal(None, "Missing bearer or basic authentication in header")
 
@@ -28,6 +31,7 @@ class Keyring:
         self._path = path
         self._file = keys.load(path)
         self._changed_ns = path.stat().st_mtime_ns
+        self._complained_of = ""
 
     def tenant(self, headers: Mapping[str, str]) -> str:
         """Whose request this is.
@@ -38,7 +42,7 @@ class Keyring:
         key = _key(headers)
         if not key:
             raise Refused(NO_KEY)
-        known = self._current().find(key)
+        known = self._current().find(key) if key.isascii() else None
         if known is None:
             raise Refused(_unknown(key))
         return known.tenant
@@ -48,8 +52,13 @@ class Keyring:
             changed_ns = self._path.stat().st_mtime_ns
             if changed_ns != self._changed_ns:
                 self._file, self._changed_ns = keys.load(self._path), changed_ns
-        except (OSError, keys.KeyFileError):
-            pass  # half-written or gone: what was read last holds until it is whole again
+        except (OSError, keys.KeyFileError) as error:
+            # Half-written or gone: what was read last holds until it is whole again.
+            if str(error) != self._complained_of:
+                self._complained_of = str(error)
+                log.error("keys file not read", extra={"reason": self._complained_of})
+        else:
+            self._complained_of = ""
         return self._file
 
 
@@ -64,7 +73,7 @@ def _key(headers: Mapping[str, str]) -> str:
 
 
 def _unknown(key: str) -> Refusal:
-    shown = f"{key[:5]}***{key[-4:]}" if len(key) >= 16 else "***"
+    shown = f"{key[:5]}***{key[-4:]}" if len(key) >= 16 and key.isascii() else "***"
     return Refusal(
         "invalid_api_key",
         f"Incorrect API key provided: {shown}. You can find your API key at "

@@ -60,6 +60,9 @@ class Config:
     stt_patience_s: float = field(default=3.0, metadata={"ge": 0})
     """How long a session waits for recognition to come back before it says so."""
 
+    stt_words_s: float = field(default=20.0, metadata={"ge": 1})
+    """How long the words of an utterance may take before it is given up."""
+
     stt_idle_s: float = field(default=60.0, metadata={"ge": 1})
     """After so long without audio a session gives its recognition stream back."""
 

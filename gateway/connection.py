@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -13,6 +13,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from gateway import metrics, reply
 from gateway.ears import Ears
+from gateway.ids import event_id
 from gateway.outbox import Outbox, SlowClient
 from gateway.realtime import client_events as ce
 from gateway.realtime import effects as do
@@ -25,9 +26,13 @@ from gateway.realtime.settings import RATE_HZ
 from gateway.recorder import Facts
 from gateway.reply import Stage
 from gateway.stopwatch import Stopwatch
+from gateway.told import told
 from mesh.errors import MeshError
 
 SEND_S = 10.0  # a client that takes nothing for so long does not read
+MOST_TRANSCRIBING = 2  # recordings of one session at a time: the recognisers are everyone's
+RESTART_CLOSE = 1012
+_GOODBYE_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +51,8 @@ class Limits:
 
     session_s: float
     stt_idle_s: float
+    words_s: float
+    """From the end of an utterance to its words."""
 
 
 class Connection:
@@ -59,13 +66,20 @@ class Connection:
         stage: Stage,
         facts: Facts,
         limits: Limits,
+        hang_up: Callable[[], None],
     ) -> None:
+        """
+        Args:
+            hang_up: Drops the TCP connection at once.
+        """
+        self._hang_up = hang_up
         self._ws, self._session, self._facts, self._limits = ws, session, facts, limits
         self._outbox = Outbox()
         self._stage = stage
         self._ears = Ears(stage.backends, limits.stt_idle_s)
         self._replies: dict[str, asyncio.Task[None]] = {}
         self._watch = Stopwatch(time.monotonic)
+        self._transcribing = asyncio.Semaphore(MOST_TRANSCRIBING)
         self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
@@ -83,14 +97,14 @@ class Connection:
                 self._tasks.create_task(self._ears.run(self.take), name="ears")
                 self._tasks.create_task(self._expire(), name="expire")
         except* ClientLeft:
-            reason = "client_left"
+            reason = "drain" if self._ws.close_code == RESTART_CLOSE else "client_left"
         except* Expired:
             reason = "expired"
             await self._say_expired()
         except* SlowClient:
             reason = "slow_client"
             metrics.SLOW_CLIENTS.inc()
-            await self._ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"slow_consumer")
+            self._hang_up()  # a close frame would wait behind what the client does not read
         except* Exception:  # a bug: it ends this session and no other
             log.exception("session failed")
             await self._say_broken()
@@ -106,6 +120,8 @@ class Connection:
         """
         if not isinstance(event, ce.ClientEvent):
             self._watch.see(event)
+            if isinstance(event, sig.SpeechStopped):
+                self._await_words(event.utterance)
         for effect in self._session.receive(event):
             self._do(effect)
 
@@ -120,12 +136,14 @@ class Connection:
             case do.Hear() | do.Listen() | do.ForgetAudio():
                 self._ears.put(effect)
             case do.EndUtterance():
-                self._watch.start()
+                self._watch.spoken()
+                self._await_words(effect.utterance)
                 self._ears.put(effect)
             case do.Transcribe():
                 name = f"transcribe {effect.utterance}"
                 self._tasks.create_task(self._transcribe(effect), name=name)
             case do.StartReply(response_id=response_id):
+                self._watch.replying(response_id)
                 task = self._tasks.create_task(
                     reply.run(effect, self._stage, self), name=response_id
                 )
@@ -137,10 +155,24 @@ class Connection:
                 self._outbox.drop_audio(response_id)
             case do.Record(fact):
                 if isinstance(fact, do.ResponseKept):
-                    metrics.REPLIES.labels(fact.status).inc()
+                    self._ended(fact)
                 self._facts.keep(fact)
             case _:
                 assert_never(effect)
+
+    def _ended(self, fact: do.ResponseKept) -> None:
+        self._watch.ended(fact.response_id)
+        metrics.REPLIES.labels(fact.status).inc()
+        ids = {"response_id": fact.response_id, "status": fact.status, "reason": fact.reason}
+        log.info("reply finished", extra=ids)
+
+    def _await_words(self, utterance: str) -> None:
+        self._tasks.create_task(self._words_overdue(utterance), name=f"words of {utterance}")
+
+    async def _words_overdue(self, utterance: str) -> None:
+        """Give an utterance up whose words do not come: a response may wait for them."""
+        await asyncio.sleep(self._limits.words_s)
+        self.take(sig.NotTranscribed(utterance, "Speech recognition took too long."))
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._replies = {rid: live for rid, live in self._replies.items() if live is not task}
@@ -160,7 +192,7 @@ class Connection:
         out = metrics.EVENTS.labels("out")
         while True:
             event = await self._outbox.get()
-            message = encode(event, f"event_{secrets.token_hex(10)}")
+            message = encode(event, event_id())
             try:
                 async with asyncio.timeout(SEND_S):
                     await self._ws.send_str(message.decode())
@@ -191,9 +223,11 @@ class Connection:
     async def _transcribe(self, wanted: do.Transcribe) -> None:
         """Recognise a recording that came with an item."""
         try:
-            text = await self._stage.backends.transcribe(wanted.pcm, self._ears.how)
+            async with self._transcribing:
+                text = await self._stage.backends.transcribe(wanted.pcm, self._ears.how)
         except MeshError as error:
-            self.take(sig.NotTranscribed(wanted.utterance, str(error)))
+            log.warning("recording not transcribed", extra={"reason": error.detail})
+            self.take(sig.NotTranscribed(wanted.utterance, told(error)))
         else:
             audio_ms = len(wanted.pcm) * 1000 // (RATE_HZ * 2)
             self.take(sig.Transcribed(wanted.utterance, text, audio_ms))
@@ -201,9 +235,10 @@ class Connection:
 
 async def say_fatal(ws: web.WebSocketResponse, refusal: Refusal, code: int, reason: str) -> None:
     """One error event, then the end of the connection (contract §1.3, §1.5)."""
-    message = encode(Error.of(refusal), f"event_{secrets.token_hex(10)}")
+    message = encode(Error.of(refusal), event_id())
     try:
-        await ws.send_str(message.decode())
-    except ConnectionError:
-        return
-    await ws.close(code=code, message=reason.encode())
+        async with asyncio.timeout(_GOODBYE_S):
+            await ws.send_str(message.decode())
+            await ws.close(code=code, message=reason.encode())
+    except (ConnectionError, TimeoutError):
+        return  # it is not there, or does not read

@@ -7,6 +7,7 @@ back; the session's clock goes on, so the next stream starts where the last one 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import assert_never
@@ -14,11 +15,16 @@ from typing import assert_never
 from gateway.backends import Backends, Microphone
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
+from gateway.realtime.settings import RATE_HZ
+from gateway.told import told
 from mesh.errors import MeshError, first_of
+
+log = logging.getLogger(__name__)
 
 Command = do.Hear | do.Listen | do.EndUtterance | do.ForgetAudio
 
-MOST_BYTES = 2 * 48_000  # two seconds of audio; a client that sends faster than that waits
+MOST_BYTES = 2 * RATE_HZ * 2  # two seconds of audio; a client that sends faster than that waits
+MOST_COMMANDS = 200
 
 
 class Ears:
@@ -46,8 +52,8 @@ class Ears:
         self._commands.append(command)
         if isinstance(command, do.Hear):
             self._bytes += len(command.pcm)
-            if self._bytes > MOST_BYTES:
-                self._room.clear()
+        if self._is_full:
+            self._room.clear()
         self._wake.set()
 
     async def room(self) -> None:
@@ -65,7 +71,9 @@ class Ears:
                 await self._listen(report)
             except* MeshError as lost:
                 self._drop()
-                report(sig.EarsLost(str(first_of(lost))))
+                error = first_of(lost)
+                log.warning("recognition lost", extra={"reason": error.detail})
+                report(sig.EarsLost(told(error)))
 
     async def _listen(self, report: Callable[[sig.Signal], None]) -> None:
         while self._commands and isinstance(self._commands[0], do.Listen):
@@ -115,9 +123,13 @@ class Ears:
         if not self._commands:
             self._wake.clear()
         self._bytes = sum(len(c.pcm) for c in self._commands if isinstance(c, do.Hear))
-        if self._bytes <= MOST_BYTES:
+        if not self._is_full:
             self._room.set()
         return command
+
+    @property
+    def _is_full(self) -> bool:
+        return self._bytes > MOST_BYTES or len(self._commands) > MOST_COMMANDS
 
     def _has_sound(self) -> bool:
         return any(isinstance(c, do.Hear | do.EndUtterance) for c in self._commands)

@@ -1,13 +1,13 @@
 """A session's microphone over gRPC: one recognition stream, opened again when it breaks.
 
 What was sent and not acknowledged is kept, and sent again to the stream that replaces a
-broken one. That one hears the unfinished utterances a second time: they keep their names,
-and what was already reported of them is not reported again.
+broken one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -16,17 +16,21 @@ from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import RATE_HZ
 from gateway.streams import Stream
+from gateway.utterances import Utterances
 from mesh import log as logs
-from mesh.errors import MeshError, Unavailable
+from mesh.errors import MeshError, Overloaded, Rejected, Unavailable
 from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as pb
 
 FORMAT = common_pb2.AudioFormat(
     encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=RATE_HZ, channels=1
 )
-_CHUNK_BYTES = 32 << 10  # a server refuses more than 64 KiB
+_CHUNK_BYTES = RATE_HZ * 2 // 5  # 200 ms: what a chunk may hold
 _AGAIN_S = 0.2
+_MOST_WAITING = 2000  # messages that wait for a stream: somebody plays with commands
 _KEPT_BYTES = 60 * RATE_HZ * 2  # audio kept for a replay: a minute
+
+log = logging.getLogger(__name__)
 
 Call = Stream[pb.StreamingRecognizeRequest, pb.StreamingRecognizeResponse]
 
@@ -37,16 +41,6 @@ class _Kept:
 
     sample: int  # of the session's clock: where its audio ends
     request: pb.StreamingRecognizeRequest
-
-
-@dataclass(slots=True)
-class _Utterance:
-    """An utterance whose words have not come."""
-
-    name: str
-    wire_name: str
-    is_reported: bool = False  # its end
-    is_heard_again: bool = False
 
 
 class MeshMicrophone:
@@ -61,6 +55,8 @@ class MeshMicrophone:
         self._dial, self._how, self._patience_s = dial, how, patience_s
         self._call: Call | None = None
         self._is_open = False  # the call has had its config
+        self._is_leaving = False  # the worker drains
+        self._away_since_s: float | None = None
         self._is_writing = False
         self._kept: deque[_Kept] = deque()
         self._next = 0  # in `_kept`: what the call has not been sent
@@ -70,54 +66,62 @@ class MeshMicrophone:
         self._room = asyncio.Event()
         self._attempt = 0
         self._chunk = 0
-        self._open: list[_Utterance] = []
+        self._utterances = Utterances()
 
     async def hear(self, pcm: bytes) -> None:
         for at in range(0, len(pcm), _CHUNK_BYTES):
             await self._hear(pcm[at : at + _CHUNK_BYTES])
 
     async def end_utterance(self, utterance: str) -> None:
-        spoken = next((u for u in self._open if not u.is_reported), None)
-        if spoken is not None:
-            self._open.remove(spoken)
-        self._open.append(_Utterance(utterance, utterance, is_reported=True))
+        self._utterances.ended_by_client(utterance)
         commit = pb.CommitUtterance(utterance_id=utterance)
         await self._send(pb.StreamingRecognizeRequest(commit=commit))
 
     async def forget(self) -> None:
-        self._open = [u for u in self._open if u.is_reported]
+        self._utterances.abandon()
         await self._send(pb.StreamingRecognizeRequest(clear=pb.ClearAudio()))
 
     async def listen(self, how: Listening) -> None:
         self._how = how
         if how.turn_detection is None:
-            self._open = [u for u in self._open if u.is_reported]
+            self._utterances.abandon()
         update = pb.RecognitionUpdate(recognition=recognition(how), endpointing=_ends(how))
         await self._send(pb.StreamingRecognizeRequest(update=update))
 
     async def __aiter__(self) -> AsyncIterator[sig.Hearing]:
         """
         Raises:
-            MeshError: recognition has been away for longer than `patience_s`.
+            MeshError: recognition has been away for longer than `patience_s`, or refuses us.
         """
-        away_since_s: float | None = None
         while True:
             try:
-                call = await self._connect()
-                async for news in call:
-                    if news.WhichOneof("payload") != "ready":  # one that only starts is no help
-                        away_since_s = None
-                    for signal in self._take(news):
-                        yield signal
-                    await self._write()
-                raise Unavailable("the stream ended", tier="stt")
-            except MeshError:
+                async for signal in self._hear_from(await self._connect()):
+                    yield signal
+            except Rejected:
+                raise  # the next stream would not take it either
+            except MeshError as error:
                 await self._disconnect()
-                now_s = asyncio.get_running_loop().time()
-                away_since_s = away_since_s or now_s
-                if now_s - away_since_s >= self._patience_s:
-                    raise
-                await asyncio.sleep(_AGAIN_S)
+                await self._rest(error)
+
+    async def _hear_from(self, call: Call) -> AsyncIterator[sig.Hearing]:
+        async for news in call:
+            if news.WhichOneof("payload") != "ready":  # one that only starts is no help
+                self._away_since_s = None
+            for signal in self._take(news):
+                yield signal
+            await self._write()
+            if self._is_leaving and not self._utterances:
+                break
+        raise Unavailable("the stream ended", tier="stt")
+
+    async def _rest(self, error: MeshError) -> None:
+        """Wait before the next stream; raises the error when patience is over."""
+        now_s = asyncio.get_running_loop().time()
+        if self._away_since_s is None:
+            self._away_since_s = now_s
+        if now_s - self._away_since_s >= self._patience_s:
+            raise error
+        await asyncio.sleep(_AGAIN_S)
 
     async def close(self) -> None:
         finish = pb.FinishRecognition(discard=True)
@@ -129,8 +133,8 @@ class MeshMicrophone:
         chunk = common_pb2.AudioChunk(data=pcm, first_sample=self._sample)
         self._sample += len(pcm) // 2
         self._kept_bytes += len(pcm)
-        while self._kept_bytes > _KEPT_BYTES and self._kept:
-            self._drop_oldest()
+        while self._kept_bytes > _KEPT_BYTES:
+            self._drop_oldest_audio()
         await self._send(pb.StreamingRecognizeRequest(audio=chunk))
         while self._is_open and self._sample > self._credit:
             self._room.clear()
@@ -138,6 +142,8 @@ class MeshMicrophone:
 
     async def _send(self, request: pb.StreamingRecognizeRequest) -> None:
         """Keep it, and send it as soon as there is a stream with credit for it."""
+        if len(self._kept) - self._next > _MOST_WAITING:
+            raise Overloaded("too much waits for recognition", tier="stt")
         self._kept.append(_Kept(self._sample, request))
         await self._write()
 
@@ -171,9 +177,10 @@ class MeshMicrophone:
         """Open a stream; what the last one had not finished goes to it as it gives credit."""
         self._attempt += 1
         self._chunk = self._next = 0
+        self._is_leaving = False
         self._credit = self._first_kept
-        for utterance in self._open:
-            utterance.is_heard_again = self._attempt > 1
+        if self._attempt > 1:
+            self._utterances.hear_again()
         self._call = call = self._dial()
         await call.write(pb.StreamingRecognizeRequest(config=self._config()))
         self._is_open = True
@@ -217,61 +224,46 @@ class MeshMicrophone:
                 self._grant(news.ack.credit)
             case "speech_started":
                 started = news.speech_started
-                name = self._begins(started.utterance_id)
+                name = self._utterances.begins(started.utterance_id, self._attempt)
                 if name is not None:
                     yield sig.SpeechStarted(name, _ms(started.start_sample))
             case "speech_stopped":
                 stopped = news.speech_stopped
-                name = self._ends_at(stopped.utterance_id)
+                name = self._utterances.ends(stopped.utterance_id)
                 if name is not None:
                     yield sig.SpeechStopped(name, _ms(stopped.end_sample))
             case "transcript":
                 yield self._words(news.transcript)
+            case "error":
+                code = common_pb2.ErrorCode.Name(news.error.code)
+                log.warning("recognition says", extra={"code": code, "detail": news.error.message})
+            case "go_away":
+                self._is_leaving = True  # between two utterances
             case "utterance_failed":
-                name = self._finished(news.utterance_failed.utterance_id)
+                name = self._utterances.finished(news.utterance_failed.utterance_id)
                 yield sig.NotTranscribed(name, news.utterance_failed.error.message)
-
-    def _begins(self, wire_name: str) -> str | None:
-        """The utterance that begins, unless it is heard for the second time."""
-        for utterance in self._open:
-            if utterance.is_heard_again:
-                utterance.wire_name, utterance.is_heard_again = wire_name, False
-                return None
-        name = f"{wire_name}/{self._attempt}"  # each stream counts its utterances anew
-        self._open.append(_Utterance(name, wire_name))
-        return name
-
-    def _ends_at(self, wire_name: str) -> str | None:
-        """The utterance that ended, unless its end was reported before."""
-        for utterance in self._open:
-            if utterance.wire_name == wire_name and not utterance.is_reported:
-                utterance.is_reported = True
-                return utterance.name
-        return None
 
     def _words(self, transcript: pb.Transcript) -> sig.Hearing:
         if transcript.is_final:
             length = transcript.end_sample - transcript.start_sample
-            name = self._finished(transcript.utterance_id)
+            name = self._utterances.finished(transcript.utterance_id)
             return sig.Transcribed(name, transcript.text, _ms(max(0, length)))
-        name = self._name(transcript.utterance_id)
+        name = self._utterances.name(transcript.utterance_id)
         return sig.Hypothesis(name, transcript.text, transcript.stable_chars)
 
-    def _name(self, wire_name: str) -> str:
-        return next((u.name for u in self._open if u.wire_name == wire_name), wire_name)
-
-    def _finished(self, wire_name: str) -> str:
-        name = self._name(wire_name)
-        self._open = [u for u in self._open if u.wire_name != wire_name]
-        return name
-
     def _acknowledged(self, until_sample: int) -> None:
-        while self._kept and self._kept[0].sample <= until_sample:
-            self._drop_oldest()
+        while self._next and self._kept[0].sample <= until_sample:  # never what was not sent
+            self._drop(0)
 
-    def _drop_oldest(self) -> None:
-        dropped = self._kept.popleft()
-        self._next = max(0, self._next - 1)
+    def _drop_oldest_audio(self) -> None:
+        """Give up what is too old to be replayed; commands are kept."""
+        kinds = (kept.request.WhichOneof("payload") for kept in self._kept)
+        self._drop(next(n for n, kind in enumerate(kinds) if kind == "audio"))
+
+    def _drop(self, n: int) -> None:
+        dropped = self._kept[n]
+        del self._kept[n]
+        self._next -= n < self._next
         self._first_kept = dropped.sample
         if dropped.request.WhichOneof("payload") == "audio":
             self._kept_bytes -= len(dropped.request.audio.data)

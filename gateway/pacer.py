@@ -36,6 +36,7 @@ class Track:
 
     async def add(self, pcm: bytes) -> None:
         """More audio. Waits while enough is waiting."""
+        self._check()
         self._waiting += pcm
         self._move(self._wheel.now_s())
         while len(self._waiting) > _AHEAD_S * RATE_HZ * 2:
@@ -43,6 +44,7 @@ class Track:
 
     async def drain(self) -> None:
         """No more audio comes: wait until all has been sent."""
+        self._check()
         self._is_whole = True
         self._move(self._wheel.now_s())
         while self._waiting:
@@ -79,6 +81,10 @@ class Track:
     async def _next_change(self) -> None:
         self._changed.clear()
         await self._changed.wait()
+        self._check()
+
+    def _check(self) -> None:
+        """Raise what went wrong in the wheel's turn."""
         if self._error is not None:
             raise self._error
 

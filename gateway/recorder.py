@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from gateway import metrics
 from gateway.realtime import effects as do
 from gateway.realtime.items import FunctionCall, FunctionCallOutput, Item, Message
-from mesh.stream import RECORD, fact_stream
+from mesh.stream import RECORD, fact_stream, stop_if_cancelled
 from ovos.common.v1 import common_pb2
 from ovos.persistence.v1 import persistence_pb2 as pb
 
@@ -66,6 +66,7 @@ class Recorder:
         try:
             while True:
                 await self._write_or_wait()
+                stop_if_cancelled()
         finally:
             await self._redis.aclose()
 
@@ -119,8 +120,13 @@ class Recorder:
 class Facts:
     """What one session leaves behind."""
 
-    def __init__(self, recorder: Recorder, session: common_pb2.SessionRef) -> None:
-        self._recorder, self._session = recorder, session
+    def __init__(
+        self, recorder: Recorder, *, tenant_id: str, session_id: str, conversation_id: str
+    ) -> None:
+        self._recorder = recorder
+        self._session = common_pb2.SessionRef(
+            tenant_id=tenant_id, session_id=session_id, conversation_id=conversation_id
+        )
 
     def opened(self, model: str) -> None:
         conversation = pb.Conversation(conversation_id=self._session.conversation_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,10 @@ from gateway.backends import Backends, Speech
 from gateway.pacer import Track, Wheel
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import StartReply
+from gateway.told import told
 from mesh.errors import MeshError, first_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,9 @@ async def run(start: StartReply, stage: Stage, audience: Audience) -> None:
     except* MeshError as failed:
         error = first_of(failed)
         code = f"{error.tier or 'mesh'}_{error.status.name.lower()}"
-        audience.take(sig.ReplyFailed(start.response_id, code, str(error)))
+        about = {"response_id": start.response_id, "code": code, "reason": error.detail}
+        log.warning("reply failed", extra=about)
+        audience.take(sig.ReplyFailed(start.response_id, code, told(error)))
     else:
         audience.take(ended)
 
@@ -67,8 +73,8 @@ async def _think(
             if speech is not None and isinstance(thought, sig.ReplyText):
                 await speech.say(thought.delta)
             await audience.room()
-    if speech is not None:
-        await speech.finish()
+        if speech is not None:
+            await speech.finish()
     return ended
 
 

@@ -9,13 +9,14 @@ RPC cancellation only if no answer comes in time.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import grpc
 
 from mesh.dial import Link
-from mesh.errors import MeshError, Unavailable, from_rpc
+from mesh.errors import Broken, MeshError, Unavailable, from_rpc
 
 if TYPE_CHECKING:  # generic to the type checker only
     from grpc.aio import StreamStreamCall
@@ -26,6 +27,8 @@ ANSWER_S = 0.1  # how long a peer may take to answer an in-band cancel
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
+
+log = logging.getLogger(__name__)
 
 
 class Stream(Generic[Req, Res]):
@@ -45,8 +48,9 @@ class Stream(Generic[Req, Res]):
         link.check()
         self._link, self._call = link, dial()
         self._writing = asyncio.Lock()  # gRPC breaks the call when two tasks write at once
-        self._news: asyncio.Queue[Res | grpc.aio.AioRpcError | None] = asyncio.Queue()
+        self._news: asyncio.Queue[Res | Exception | None] = asyncio.Queue()
         self._ended_by: grpc.aio.AioRpcError | None = None
+        self._is_told = False
         self._pump = tasks.create_task(self._read(), name=f"{link.tier} stream")
 
     async def write(self, message: Req) -> None:
@@ -59,19 +63,18 @@ class Stream(Generic[Req, Res]):
                 await self._call.write(message)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             await asyncio.wait({self._pump}, timeout=ANSWER_S)  # it ended; its status says why
-            raise self._why(error) from error
+            raise self._tell(self._why(error)) from error
 
     async def __aiter__(self) -> AsyncIterator[Res]:
-        """What the peer sends. Bounded by the stream's credit, so the queue has no bound.
+        """What the peer sends. The queue has no bound of its own: audio has credit, words and
+        recognition are small and as slow as their model.
 
         Raises:
             MeshError: the call failed.
         """
         while (news := await self._news.get()) is not None:
-            if isinstance(news, grpc.aio.AioRpcError):
-                error = self._ours(news)
-                self._link.failed(error)
-                raise error from news
+            if isinstance(news, Exception):
+                raise self._tell(self._ours(news)) from news
             self._link.answered()
             yield news
 
@@ -97,7 +100,16 @@ class Stream(Generic[Req, Res]):
             return self._ours(self._ended_by)
         return Unavailable(f"the stream has ended: {type(error).__name__}", tier=self._link.tier)
 
-    def _ours(self, error: grpc.aio.AioRpcError) -> MeshError:
+    def _tell(self, error: MeshError) -> MeshError:
+        """Count a failure of the call against the peer, once, wherever it shows first."""
+        if not self._is_told:
+            self._is_told = True
+            self._link.failed(error)
+        return error
+
+    def _ours(self, error: Exception) -> MeshError:
+        if not isinstance(error, grpc.aio.AioRpcError):
+            return Broken("reading the stream failed", tier=self._link.tier)
         if error.details() == _LOST_STATUS:
             return Unavailable("the stream ended while it was written to", tier=self._link.tier)
         return from_rpc(error, self._link.tier)
@@ -112,3 +124,6 @@ class Stream(Generic[Req, Res]):
             self._news.put_nowait(error)
         except asyncio.CancelledError:  # the call was cancelled by us; nobody listens any more
             self._news.put_nowait(None)
+        except Exception as error:  # a bug is this call's trouble, not that of all in the group
+            log.exception("reading failed", extra={"tier": self._link.tier})
+            self._news.put_nowait(error)

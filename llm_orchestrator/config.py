@@ -10,7 +10,7 @@ from llm_orchestrator.engines import ENGINES
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     host: str = "127.0.0.1"
-    """Address the gRPC port listens on."""
+    """Address that gRPC and metrics listen on."""
 
     port: int = field(default=50053, metadata={"ge": 0, "le": 65535})
     """gRPC port; 0 takes a free one."""
@@ -18,11 +18,13 @@ class Config:
     metrics_port: int = field(default=9104, metadata={"ge": 0, "le": 65535})
     """Port of /metrics; 0 takes a free one."""
 
-    log_level: str = "INFO"
-    """Least level of log lines: DEBUG, INFO, WARNING or ERROR."""
+    log_level: str = field(
+        default="INFO", metadata={"among": ("DEBUG", "INFO", "WARNING", "ERROR")}
+    )
+    """Least severe log lines to write: DEBUG, INFO, WARNING or ERROR."""
 
     drain_s: float = field(default=30.0, metadata={"ge": 0})
-    """How long open responses may run on after SIGTERM."""
+    """How long open streams may run on after SIGTERM."""
 
     max_streams: int = field(default=500, metadata={"ge": 1})
     """Responses written at a time; the next are refused so that they go elsewhere."""

@@ -12,27 +12,27 @@ FIRST_TOKEN = Histogram(
     ["provider"],
     buckets=LATENCY_BUCKETS_S,
 )
-FAILOVERS = Counter(
-    "llm_failovers_total",
+HANDOVERS = Counter(
+    "llm_handovers",
     "Responses that moved from one provider to another before their first token.",
-    ["from", "to"],
+    ["failed", "serving"],
 )
 FAILURES = Counter(
-    "llm_provider_failures_total",
+    "llm_provider_failures",
     "Attempts a provider failed, by the kind of failure.",
     ["provider", "reason"],
 )
 RESPONSES = Counter(
-    "llm_responses_total",
+    "llm_responses",
     "Responses by the provider that wrote them and how they ended.",
     ["provider", "finish"],
 )
 TOKENS = Counter(
-    "llm_tokens_total",
+    "llm_tokens",
     "Tokens as providers count them; the offline responder counts words.",
     ["provider", "direction"],
 )
-STREAMS = Gauge("llm_active_streams", "Responses being written.")
+STREAMS_OPEN = Gauge("llm_streams_open", "Responses being written.")
 AVAILABLE = Gauge(
     "llm_provider_available",
     "1 while a provider is there and its breaker is closed.",

@@ -221,6 +221,6 @@ class _Run:
 
 
 def _switched(provider: Provider, to: Provider, error: MeshError) -> Switched:
-    metrics.FAILOVERS.labels(provider.name, to.name).inc()
+    metrics.HANDOVERS.labels(provider.name, to.name).inc()
     log.info("provider switched", extra={"provider": provider.name, "to": to.name})
     return Switched(provider.name, to.name, error)

@@ -132,13 +132,11 @@ class Providers:
         if wanted.provider in self.absent:
             return []
         known = ", ".join([*(provider.name for provider in self.all), *self.absent])
-        raise Rejected(
-            f"no provider {wanted.provider!r}; there are: {known}", param="config.models"
-        )
+        raise Rejected(f"no provider {wanted.provider!r}; there are: {known}", param="models")
 
     def _by_model(self, model: str) -> list[Attempt]:
         """For a model without a provider: those configured for it, or our own chain."""
         mine = [attempt for attempt in self._chain() if attempt.preference.model == model]
         if mine or model.startswith(REALTIME_PREFIX) or not model:
             return mine or self._chain()
-        raise Rejected(f"no provider is configured for model {model!r}", param="config.models")
+        raise Rejected(f"no provider is configured for model {model!r}", param="models")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import grpc
@@ -13,17 +13,9 @@ from llm_orchestrator import metrics, wire
 from llm_orchestrator.catalogue import Catalogue
 from llm_orchestrator.orchestration import Orchestrator
 from llm_orchestrator.turn import Turn
-from mesh import log as logs
-from mesh.errors import (
-    MeshError,
-    Overloaded,
-    Rejected,
-    answering,
-    deadline_required,
-    tenant_of,
-)
+from mesh import call
+from mesh.errors import MeshError
 from mesh.health import Load
-from ovos.common.v1 import common_pb2
 from ovos.llm.v1 import llm_pb2 as pb
 from ovos.llm.v1 import llm_pb2_grpc
 
@@ -42,15 +34,6 @@ Why: a message that the caller writes to a call that has just ended hides the ca
 from it (grpcio reports INTERNAL), and finish is usually on its way.
 """
 
-RETRY_AFTER_S = 1.0  # by then one of many streams has ended
-
-
-class Stale(MeshError):
-    """A newer attempt of the same response runs."""
-
-    status = grpc.StatusCode.ABORTED
-    reason = common_pb2.ERROR_CODE_STALE_ATTEMPT
-
 
 class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
     def __init__(
@@ -68,34 +51,36 @@ class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
             style_hint: Put before the instructions of every request.
         """
         self._orchestrator, self._catalogue = orchestrator, catalogue
-        self._worker_id, self._max_streams = worker_id, max_streams
-        self._style_hint = style_hint
-        self._active = 0
-        self._attempts: dict[tuple[str, str], tuple[int, Turn]] = {}
+        self._worker_id, self._style_hint = worker_id, style_hint
+        self._slots = call.Slots(max_streams, metrics.STREAMS_OPEN)
+        self._attempts = call.Attempts()
 
     def load(self) -> Load:
-        return Load(active_streams=self._active, max_streams=self._max_streams)
+        return Load(active_streams=self._slots.open, max_streams=self._slots.most)
 
     # Not a generator: a generator may not yield inside the TaskGroup that reads the caller's
     # messages while the answer is written. The generated base class knows only generators.
     async def Generate(  # type: ignore[override]
         self, request_iterator: Requests, context: Context
     ) -> None:
-        async with answering(context):
-            tenant = tenant_of(context)
-            deadline_required(context)
-            config = await _config(request_iterator)
-            if config is None:
-                return
-            ids = {"session_id": config.session.session_id, "tenant_id": tenant}
-            with logs.bound(**ids, correlation_id=_metadata(context, "x-correlation-id")):
+        async with call.served(context) as caller:
+            config = (await call.first(request_iterator, "config")).config
+            session = config.session
+            with ExitStack() as held:
                 try:
+                    call.check_tenant(session, caller.tenant_id)
+                    held.enter_context(self._slots.taken())
                     turn = self._turn(config, context)
+                    held.enter_context(
+                        self._attempts.newest(
+                            caller.tenant_id, config.response_id, session.attempt, turn.stop
+                        )
+                    )
                 except MeshError:
+                    held.close()
                     await _hear_out(request_iterator)
                     raise
-                with self._live(turn, (tenant, config.response_id), config.session.attempt):
-                    await _converse(turn, request_iterator)
+                await _converse(turn, request_iterator)
 
     async def ListModels(
         self,
@@ -103,9 +88,7 @@ class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
         context: grpc.aio.ServicerContext[pb.ListModelsRequest, pb.ListModelsResponse],
     ) -> pb.ListModelsResponse:
         response = pb.ListModelsResponse()
-        async with answering(context):
-            deadline_required(context)
-            tenant_of(context)
+        async with call.served(context):
             for model, available in await self._catalogue.models():
                 response.models.add(model=wire.preference(model), available=available)
         return response
@@ -113,56 +96,12 @@ class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
     def _turn(self, config: pb.GenerationConfig, context: Context) -> Turn:
         """
         Raises:
-            Overloaded: `max_streams` responses are being written.
             Rejected: the config has a mistake.
-            Stale: a later attempt at this response runs.
         """
-        if self._active >= self._max_streams:
-            raise Overloaded("every stream is taken", tier="llm", retry_after_s=RETRY_AFTER_S)
-        tenant, session = tenant_of(context), config.session
-        if session.tenant_id not in ("", tenant):
-            raise Rejected("not the tenant of this call", param="config.session.tenant_id")
-        attempt, _ = self._attempts.get((tenant, config.response_id), (0, None))
-        if attempt > session.attempt:
-            raise Stale("a newer attempt of this response runs")
         remaining_s = context.time_remaining()
         budget_s = None if remaining_s is None else max(0.0, remaining_s - MARGIN_S)
         ask = wire.ask_of(config, self._style_hint, budget_s)
         return Turn(self._orchestrator, ask, context.write, worker_id=self._worker_id())
-
-    @contextmanager
-    def _live(self, turn: Turn, response: tuple[str, str], attempt: int) -> Iterator[None]:
-        """Count the turn as open, and let it replace an earlier attempt at its response.
-
-        Args:
-            response: Tenant and response id; an empty id is like no other.
-        """
-        _, earlier = self._attempts.get(response, (0, None))
-        if earlier is not None:
-            earlier.stop(Stale("a newer attempt has replaced this one"))
-        if response[1]:
-            self._attempts[response] = (attempt, turn)
-        self._active += 1
-        metrics.STREAMS.inc()
-        try:
-            yield
-        finally:
-            self._active -= 1
-            metrics.STREAMS.dec()
-            if self._attempts.get(response, (0, None))[1] is turn:
-                del self._attempts[response]
-
-
-async def _config(requests: Requests) -> pb.GenerationConfig | None:
-    """The first message; None if the caller left before it.
-
-    Raises:
-        Rejected: it is another one.
-    """
-    first = await anext(aiter(requests), None)
-    if first is not None and first.WhichOneof("payload") != "config":
-        raise Rejected("the first message is a config", param="config")
-    return first and first.config
 
 
 async def _hear_out(requests: Requests) -> None:
@@ -205,15 +144,7 @@ async def _read(turn: Turn, requests: Requests) -> None:
                 turn.stop()
             case "finish":
                 turn.finish()
-            case _:
-                turn.stop(Rejected("config comes once and first", param="config"))
+            case other:
+                turn.stop(call.unexpected(other))
     if not turn.finished:
-        # A caller that died looks the same as one that half-closed: nobody waits for the rest.
-        turn.stop(Rejected("the stream ended without finish"))
-
-
-def _metadata(context: Context, name: str) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == name:
-            return value if isinstance(value, str) else value.decode()
-    return ""
+        turn.stop(call.unfinished())  # nobody waits for the rest

@@ -77,7 +77,7 @@ def ask_of(config: pb.GenerationConfig, style_hint: str, budget_s: float | None)
 
 def _message(i: int, message: pb.Message) -> Message:
     if message.role not in _ROLES:
-        raise Rejected("a message has no role", param=f"config.messages[{i}].role")
+        raise Rejected("a message has no role", param=f"messages[{i}].role")
     return Message(
         role=_ROLES[message.role],
         text=message.text,
@@ -89,7 +89,7 @@ def _message(i: int, message: pb.Message) -> Message:
 
 
 def _tool(i: int, tool: pb.Tool) -> Tool:
-    param = f"config.tools[{i}]"
+    param = f"tools[{i}]"
     if not _TOOL_NAME.fullmatch(tool.name):
         raise Rejected("a tool's name is 1 to 64 of a-z A-Z 0-9 _ -", param=f"{param}.name")
     try:
@@ -106,9 +106,9 @@ def _tool(i: int, tool: pb.Tool) -> Tool:
 def _tool_choice(choice: pb.ToolChoice, tools: tuple[Tool, ...]) -> ToolChoice:
     mode = _MODES.get(choice.mode, ToolMode.AUTO)
     if mode is ToolMode.FUNCTION and choice.name not in {tool.name for tool in tools}:
-        raise Rejected("tool_choice names no tool of this request", param="config.tool_choice.name")
+        raise Rejected("tool_choice names no tool of this request", param="tool_choice.name")
     if mode is ToolMode.REQUIRED and not tools:
-        raise Rejected("tool_choice needs tools", param="config.tool_choice.mode")
+        raise Rejected("tool_choice needs tools", param="tool_choice.mode")
     return ToolChoice(mode, choice.name if mode is ToolMode.FUNCTION else "")
 
 
@@ -116,7 +116,7 @@ def _temperature(config: pb.GenerationConfig) -> float | None:
     if not config.HasField("temperature"):
         return None
     if math.isnan(config.temperature) or not 0 <= config.temperature <= MAX_TEMPERATURE:
-        raise Rejected(f"temperature is 0 to {MAX_TEMPERATURE:g}", param="config.temperature")
+        raise Rejected(f"temperature is 0 to {MAX_TEMPERATURE:g}", param="temperature")
     return round(config.temperature, 4)  # a wire float is 0.800000012
 
 
@@ -125,7 +125,7 @@ def _first_token_s(config: pb.GenerationConfig) -> float | None:
         return None
     limit_s = config.first_token_timeout.ToTimedelta().total_seconds()
     if limit_s <= 0:
-        raise Rejected("a timeout is more than 0", param="config.first_token_timeout")
+        raise Rejected("a timeout is more than 0", param="first_token_timeout")
     return limit_s
 
 

@@ -13,7 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh import log as logs
 from mesh.breaker import Breaker
-from mesh.errors import TENANT_KEY, Broken, Draining, MeshError, TooSlow, Unavailable, calling
+from mesh.call import CORRELATION_KEY, SESSION_KEY, TENANT_KEY
+from mesh.errors import Broken, Draining, MeshError, TooSlow, Unavailable, calling
 from mesh.serve import COMMON_OPTIONS
 
 _OPTIONS = [
@@ -125,7 +126,7 @@ def metadata() -> list[tuple[str, str]]:
     """What every call carries: the ids of the log context."""
     ids = {
         TENANT_KEY: logs.tenant_id.get(),
-        "x-session-id": logs.session_id.get(),
-        "x-correlation-id": logs.correlation_id.get(),
+        SESSION_KEY: logs.session_id.get(),
+        CORRELATION_KEY: logs.correlation_id.get(),
     }
     return [(key, value) for key, value in ids.items() if value]

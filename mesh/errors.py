@@ -8,6 +8,7 @@
     * Rejected: our request is wrong. Trying again cannot help.
         * Missing: it names something that is not there.
         * Unauthenticated: it does not say, or may not say, who is asking.
+        * Stale: a newer attempt at the same thing has taken its place.
     * Broken: the other side failed inside.
 * NotInstalled: an engine's weights, key or library are not on this machine.
 
@@ -34,7 +35,6 @@ from grpc_status import rpc_status
 from ovos.common.v1 import common_pb2 as pb
 
 DOMAIN = "voicemesh.ovos"
-TENANT_KEY = "x-tenant-id"
 MAX_DETAIL_CHARS = (
     400  # trailers over 8 KB fail the call as RESOURCE_EXHAUSTED, and it is there twice
 )
@@ -101,6 +101,11 @@ class Unauthenticated(Rejected):
     status = grpc.StatusCode.UNAUTHENTICATED
 
 
+class Stale(Rejected):
+    status = grpc.StatusCode.ABORTED
+    reason = pb.ERROR_CODE_STALE_ATTEMPT
+
+
 class Broken(MeshError):
     pass
 
@@ -109,6 +114,8 @@ _BY_STATUS: dict[grpc.StatusCode, type[MeshError]] = {
     kind.status: kind
     for kind in (Unavailable, Overloaded, TooSlow, Rejected, Missing, Unauthenticated, Broken)
 }
+_BY_REASON = {pb.ErrorCode.Name(kind.reason): kind for kind in (Draining, Stale)}
+"""Those whose status can mean something else, too."""
 
 
 def detail_of(error: MeshError) -> pb.ErrorDetail:
@@ -148,8 +155,7 @@ def from_rpc(error: grpc.aio.AioRpcError, tier: str) -> MeshError:
         info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
         if detail.Unpack(info):
             param = info.metadata.get("param", "")
-            if info.reason == pb.ErrorCode.Name(pb.ERROR_CODE_WORKER_DRAINING):
-                kind = Draining
+            kind = _BY_REASON.get(info.reason, kind)
         elif detail.Unpack(retry):
             retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
     text = error.details() or error.code().name
@@ -199,18 +205,6 @@ async def answering(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterato
         log.exception("handler failed")
         status = to_status(Broken("The service failed inside."))
         await context.abort_with_status(rpc_status.to_status(status))
-
-
-def tenant_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """The tenant a call is for.
-
-    Raises:
-        Unauthenticated: the call's metadata has no `x-tenant-id`.
-    """
-    for key, value in context.invocation_metadata() or ():
-        if key == TENANT_KEY and value:
-            return value if isinstance(value, str) else value.decode()
-    raise Unauthenticated(f"metadata {TENANT_KEY} is missing")
 
 
 def deadline_required(context: grpc.aio.ServicerContext[Any, Any]) -> None:

@@ -14,7 +14,7 @@ class Config:
     """Redis 6.2 or later, where the facts come from, e.g. `redis://:password@host:6379/0`."""
 
     host: str = "127.0.0.1"
-    """Address the gRPC and metrics ports listen on."""
+    """Address that gRPC and metrics listen on."""
 
     port: int = field(default=50054, metadata={"ge": 0, "le": 65535})
     """gRPC port; 0 takes a free one."""
@@ -22,8 +22,10 @@ class Config:
     metrics_port: int = field(default=9105, metadata={"ge": 0, "le": 65535})
     """Port of /metrics; 0 takes a free one."""
 
-    log_level: str = "INFO"
-    """DEBUG, INFO, WARNING or ERROR."""
+    log_level: str = field(
+        default="INFO", metadata={"among": ("DEBUG", "INFO", "WARNING", "ERROR")}
+    )
+    """Least severe log lines to write: DEBUG, INFO, WARNING or ERROR."""
 
     drain_s: float = field(default=30.0, metadata={"ge": 0})
     """How long open streams may run on after SIGTERM."""

@@ -12,12 +12,12 @@ LAG = Histogram(
     buckets=(*LATENCY_BUCKETS_S, 10.0, 30.0, 60.0, 300.0),
 )
 FACTS = Counter(
-    "persistence_rows_total",
+    "persistence_facts",
     "Facts by kind and by what became of them: stored, duplicate, deleted, refused, failed.",
     ["kind", "outcome"],
 )
 DEAD = Counter(
-    "persistence_dead_letters_total",
+    "persistence_dead_letters",
     "Facts set aside: undecodable, refused, or delivered too often.",
     ["reason"],
 )
@@ -38,7 +38,7 @@ REDIS_UP = Gauge(
     "persistence_redis_up",
     "1 while the streams can be read.",
 )
-STREAMS = Gauge(
-    "persistence_open_streams",
+STREAMS_OPEN = Gauge(
+    "persistence_streams_open",
     "Append and export streams open now.",
 )

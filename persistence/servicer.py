@@ -12,15 +12,13 @@ from typing import Any
 
 import grpc
 
+from mesh import call
 from mesh.errors import (
     Broken,
     MeshError,
     Missing,
     Rejected,
-    answering,
-    deadline_required,
     detail_of,
-    tenant_of,
 )
 from mesh.health import Load
 from ovos.persistence.v1 import persistence_pb2 as pb
@@ -58,35 +56,31 @@ class PersistenceServicer(persistence_pb2_grpc.PersistenceServiceServicer):
     async def AppendRecords(
         self, request_iterator: AsyncIterator[pb.AppendRecordsRequest], context: Context
     ) -> AsyncIterator[pb.AppendRecordsResponse]:
-        async with answering(context):
-            tenant_id = tenant_of(context)
-            with metrics.STREAMS.track_inprogress():
-                first = await anext(request_iterator, None)
-                append = _Append(tenant_id, self._intake(first))
+        async with call.served(context, needs_deadline=False) as caller:
+            with metrics.STREAMS_OPEN.track_inprogress():
+                first = await call.first(request_iterator, "config")
+                append = _Append(caller.tenant_id, self._intake(first.config.durability))
                 async for request in request_iterator:
                     with self._working():
                         for response in await append.take(request):
                             yield response
                     if append.finished:
                         return
-            # Also what a client's death looks like; what was acknowledged stays.
-            raise Rejected("the stream ended without finish")
+                raise call.unfinished()  # what was acknowledged stays
 
     async def GetConversation(
         self, request: pb.GetConversationRequest, context: Context
     ) -> pb.GetConversationResponse:
-        async with answering(context):
-            deadline_required(context)
-            tenant_id, conversation_id = tenant_of(context), _named(request.conversation_id)
+        async with call.served(context) as caller:
+            tenant_id, conversation_id = caller.tenant_id, _named(request.conversation_id)
             found = await self._store.conversation(tenant_id, conversation_id)
         return pb.GetConversationResponse(conversation=rows.conversation(found))
 
     async def ListConversations(
         self, request: pb.ListConversationsRequest, context: Context
     ) -> pb.ListConversationsResponse:
-        async with answering(context):
-            deadline_required(context)
-            tenant_id = tenant_of(context)
+        async with call.served(context) as caller:
+            tenant_id = caller.tenant_id
             size = paging.size(request.page_size, most=100, default=20)
             with _asked():
                 given = request.HasField("active_since")
@@ -106,9 +100,8 @@ class PersistenceServicer(persistence_pb2_grpc.PersistenceServiceServicer):
     async def ListItems(
         self, request: pb.ListItemsRequest, context: Context
     ) -> pb.ListItemsResponse:
-        async with answering(context):
-            deadline_required(context)
-            tenant_id, conversation_id = tenant_of(context), _named(request.conversation_id)
+        async with call.served(context) as caller:
+            tenant_id, conversation_id = caller.tenant_id, _named(request.conversation_id)
             size = paging.size(request.page_size, most=500, default=100)
             query = f"{tenant_id} items of {conversation_id} ascending {request.ascending}"
             found = await self._store.items(
@@ -127,10 +120,10 @@ class PersistenceServicer(persistence_pb2_grpc.PersistenceServiceServicer):
     async def ExportConversation(
         self, request: pb.ExportConversationRequest, context: Context
     ) -> AsyncIterator[pb.ExportConversationResponse]:
-        async with answering(context):
-            tenant_id, conversation_id = tenant_of(context), _named(request.conversation_id)
+        async with call.served(context, needs_deadline=False) as caller:
+            tenant_id, conversation_id = caller.tenant_id, _named(request.conversation_id)
             after = FIRST
-            with metrics.STREAMS.track_inprogress(), self._working():
+            with metrics.STREAMS_OPEN.track_inprogress(), self._working():
                 while page := await self._store.records(
                     tenant_id, conversation_id, after=after, limit=EXPORT_RECORDS
                 ):
@@ -143,20 +136,15 @@ class PersistenceServicer(persistence_pb2_grpc.PersistenceServiceServicer):
     ) -> pb.DeleteConversationResponse:
         """One that is unknown, or another tenant's, is deleted too: facts of this tenant
         that would make it are dropped from now on, and the other tenant's stays."""
-        async with answering(context):
-            deadline_required(context)
-            tenant_id, conversation_id = tenant_of(context), _named(request.conversation_id)
+        async with call.served(context) as caller:
+            tenant_id, conversation_id = caller.tenant_id, _named(request.conversation_id)
             await self._store.delete(tenant_id, conversation_id)
-            about = {"tenant_id": tenant_id, "conversation_id": conversation_id}
-            log.info("conversation deleted", extra=about)
+            log.info("conversation deleted", extra={"conversation_id": conversation_id})
         return pb.DeleteConversationResponse()
 
-    def _intake(self, first: pb.AppendRecordsRequest | None) -> Intake:
-        if first is None or first.WhichOneof("payload") != "config":
-            raise Rejected("the first message must be config", param="payload")
-        durability = first.config.durability
+    def _intake(self, durability: pb.Durability.ValueType) -> Intake:
         if durability not in self._intakes:
-            raise Rejected("not a durability", param="config.durability")
+            raise Rejected("not a durability", param="durability")
         return self._intakes[durability]
 
     @contextmanager
@@ -191,10 +179,8 @@ class _Append:
                     stored=self._counts[Outcome.STORED], duplicates=self._counts[Outcome.DUPLICATE]
                 )
                 return [pb.AppendRecordsResponse(finished=finished)]
-            case "config":
-                raise Rejected("config comes once, first", param="payload")
-            case _:
-                raise Rejected("the message is empty", param="payload")
+            case other:
+                raise call.unexpected(other)
 
     async def _take_batch(self, batch: pb.RecordBatch) -> list[pb.AppendRecordsResponse]:
         self._sequence += 1

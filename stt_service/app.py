@@ -15,6 +15,7 @@ from mesh.errors import NotInstalled, Unavailable
 from mesh.health import Load
 from mesh.serve import Server, until_stopped
 from ovos.stt.v1 import stt_pb2_grpc
+from stt_service import metrics
 from stt_service.config import Config
 from stt_service.endpointing import Settings
 from stt_service.engine import RATE_HZ, Engine, How
@@ -75,6 +76,7 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
     if chain is None:
         chain = await asyncio.to_thread(load, config)
     worker = Worker(chain, silero, max_waiting=4 * config.max_streams)
+    metrics.QUEUE_DEPTH.set_function(lambda: worker.queue_depth)
     servicer = SttServicer(
         worker,
         _defaults(config),
@@ -94,7 +96,7 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
         add=add,
         services=[SERVICE],
         drain_s=config.drain_s,
-        load=lambda: Load(servicer.open_streams, config.max_streams, worker.queue_depth),
+        load=lambda: Load(servicer.slots.open, config.max_streams, worker.queue_depth),
     )
     try:
         await server.start()

@@ -11,7 +11,7 @@ from stt_service.engines import ENGINES
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     host: str = "127.0.0.1"
-    """Address gRPC and metrics listen on."""
+    """Address that gRPC and metrics listen on."""
 
     port: int = field(default=50051, metadata={"ge": 0, "le": 65535})
     """gRPC port; 0 takes a free one."""
@@ -22,7 +22,7 @@ class Config:
     log_level: str = field(
         default="INFO", metadata={"among": ("DEBUG", "INFO", "WARNING", "ERROR")}
     )
-    """Least severe log lines to write."""
+    """Least severe log lines to write: DEBUG, INFO, WARNING or ERROR."""
 
     drain_s: float = field(default=30.0, metadata={"ge": 0})
     """How long open streams may run on after SIGTERM."""

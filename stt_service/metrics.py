@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from mesh.metrics import LATENCY_BUCKETS_S
 
-STREAMS_OPEN = Gauge("stt_streams_open", "Live recognition streams.")
+STREAMS_OPEN = Gauge("stt_streams_open", "Live streams and whole recordings being heard.")
 FINAL_SECONDS = Histogram(
     "stt_final_seconds",
     "From the end of an utterance, as heard, to its final transcript.",
@@ -14,15 +14,18 @@ FINAL_SECONDS = Histogram(
     buckets=LATENCY_BUCKETS_S,
 )
 UTTERANCES = Counter(
-    "stt_utterances_total",
+    "stt_utterances",
     "Utterances that ended, by outcome: final, failed or dropped.",
     ["outcome"],
 )
-RETRIES = Counter("stt_retries_total", "Utterances heard a second time after a failure.")
-AUDIO_SECONDS = Counter("stt_audio_seconds_total", "Audio taken in.")
-DECODE_SECONDS = Counter(
-    "stt_decode_seconds_total", "Time engines spent on their threads.", ["engine"]
+HANDOVERS = Counter(
+    "stt_handovers",
+    "Utterances that an engine failed and the next one heard again; the same one if it is alone.",
+    ["failed", "serving"],
 )
+AUDIO_SECONDS = Counter("stt_audio_seconds", "Audio taken in.")
+DECODE_SECONDS = Counter("stt_decode_seconds", "Time engines spent on their threads.", ["engine"])
+QUEUE_DEPTH = Gauge("stt_queue_depth", "Pieces of work that wait for a model thread.")
 VAD_SECONDS = Histogram(
     "stt_vad_seconds",
     "Voice activity detection on one piece of audio.",

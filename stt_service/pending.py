@@ -1,6 +1,8 @@
 """The utterances of a stream that have no outcome yet, in the order of speech.
 
-Each is followed by a task of its own; outcomes are reported in order.
+Each is followed by a task of its own. Why they take turns with the engines: one speaker's
+utterances decoded side by side would only slow each other down, and an engine can carry
+what it learnt of the speaker from one to the next. Audio that comes meanwhile is kept.
 """
 
 from __future__ import annotations
@@ -110,6 +112,7 @@ class Pending:
 
     async def _follow(self, spoken: Spoken) -> None:
         outcome: hearing.Final | hearing.Failed
+        await spoken.turn.wait()
         try:
             heard = await spoken.utterance.outcome(lambda *guess: self._guess(spoken, *guess))
         except MeshError as error:
@@ -120,7 +123,6 @@ class Pending:
             outcome = self._final(spoken, heard)
             metrics.FINAL_SECONDS.labels(spoken.utterance.engine).observe(spoken.since_end_s)
             log.info("utterance heard", extra=_fields(spoken))
-        await spoken.turn.wait()
         metrics.UTTERANCES.labels("final" if isinstance(outcome, hearing.Final) else "failed").inc()
         self._forget(spoken)
         self._report(outcome)

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import grpc
 
+from mesh import call
 from mesh.audio import SAMPLE_BYTES, n_samples, resample
-from mesh.errors import (
-    Draining,
-    Overloaded,
-    Rejected,
-    answering,
-    deadline_required,
-    tenant_of,
-)
-from mesh.log import bound
-from ovos.common.v1 import common_pb2
+from mesh.errors import Draining, Rejected, answering, deadline_required
 from ovos.stt.v1 import stt_pb2 as pb
 from ovos.stt.v1 import stt_pb2_grpc
 from stt_service import hearing, metrics, wire
@@ -33,13 +24,6 @@ if TYPE_CHECKING:  # generic to the type checker only
     from stt_service.stream import Context, Requests
 
 MAX_UNARY_BYTES = 3 << 20
-RETRY_AFTER_S = 1.0
-
-
-class Stale(Rejected):
-    """A newer attempt of the same stream exists."""
-
-    reason = common_pb2.ERROR_CODE_STALE_ATTEMPT
 
 
 class SttServicer(stt_pb2_grpc.SttServiceServicer):
@@ -58,26 +42,26 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
             defaults: Of end-of-speech detection.
             drain_s: How long a stream may go on once `draining` is set.
         """
-        self._worker, self._defaults = worker, defaults
-        self._max_streams, self._drain_s = max_streams, drain_s
+        self._worker, self._defaults, self._drain_s = worker, defaults, drain_s
         self._worker_id, self._draining = worker_id, draining
-        self._attempts: dict[tuple[str, str], tuple[int, Stream]] = {}
-        self.open_streams = 0
+        self._attempts = call.Attempts()
+        self.slots = call.Slots(max_streams, metrics.STREAMS_OPEN)
 
     async def StreamingRecognize(  # type: ignore[override]  # see stream.py
         self, requests: Requests, context: Context
     ) -> None:
         async with answering(context):
-            tenant_id = tenant_of(context)
+            caller = call.caller(context)
             if self._draining().is_set():
                 raise Draining("this worker is going away", tier="stt")
-            with self._slot(), bound(tenant_id=tenant_id, **_ids(context)):
-                config = await _config(requests)
-                if config is None:
-                    return
-                _check_tenant(config.session, tenant_id)
+            with caller.bound(), self.slots.taken():
+                config = (await call.first(requests, "config")).config
+                session = config.session
+                call.check_tenant(session, caller.tenant_id)
                 stream = Stream(self._worker, self._opening(config), requests, context)
-                with self._attempt(config.session, tenant_id, stream):
+                with self._attempts.newest(
+                    caller.tenant_id, session.session_id, session.attempt, stream.stop
+                ):
                     await stream.run(self._draining(), self._drain_s)
 
     async def Recognize(
@@ -87,15 +71,15 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
     ) -> pb.RecognizeResponse:
         async with answering(context):
             deadline_required(context)
-            tenant_id = tenant_of(context)
-            _check_tenant(request.session, tenant_id)
+            caller = call.caller(context)
+            call.check_tenant(request.session, caller.tenant_id)
             rate_hz = wire.rate_of(request.audio_format)
             self._worker.check_model(request.recognition.model)
             if len(request.audio) > MAX_UNARY_BYTES:
                 raise Rejected(f"audio is {MAX_UNARY_BYTES} bytes at most", param="audio")
             if len(request.audio) % SAMPLE_BYTES:
                 raise Rejected("audio is whole samples", param="audio")
-            with self._slot(), bound(tenant_id=tenant_id, **_ids(context)):
+            with caller.bound(), self.slots.taken():
                 transcript = await self._recognize(request, rate_hz)
         return pb.RecognizeResponse(transcript=transcript)
 
@@ -106,7 +90,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
     ) -> pb.ListModelsResponse:
         async with answering(context):
             deadline_required(context)
-            tenant_of(context)
+            call.caller(context)
         return pb.ListModelsResponse(models=map(wire.model_of, self._worker.engines))
 
     def _opening(self, config: pb.StreamingRecognitionConfig) -> Opening:
@@ -139,73 +123,3 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         heard = hearing.placed(heard, lambda at: min(at * rate_hz // RATE_HZ, n_heard))
         final = hearing.Final("utt_1", heard, revision=1, start_sample=0, end_sample=n_heard)
         return wire.transcript_of(final)
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        """
-        Raises:
-            Overloaded: `max_streams` calls are being served.
-        """
-        if self.open_streams >= self._max_streams:
-            raise Overloaded("every stream is taken", tier="stt", retry_after_s=RETRY_AFTER_S)
-        self.open_streams += 1
-        metrics.STREAMS_OPEN.inc()
-        try:
-            yield
-        finally:
-            self.open_streams -= 1
-            metrics.STREAMS_OPEN.dec()
-
-    @contextmanager
-    def _attempt(
-        self, session: common_pb2.SessionRef, tenant_id: str, stream: Stream
-    ) -> Iterator[None]:
-        """Of one session's streams, the newest attempt lives.
-
-        Raises:
-            Stale: it is not this one.
-        """
-        key = (tenant_id, session.session_id)
-        attempt, other = self._attempts.get(key, (0, None))
-        if other is not None and session.session_id:
-            if session.attempt < attempt:
-                raise Stale("a newer attempt is being served", param="session.attempt")
-            if session.attempt > attempt:
-                other.stop(Stale("a newer attempt has come", param="session.attempt"))
-        self._attempts[key] = (session.attempt, stream)
-        try:
-            yield
-        finally:
-            if self._attempts.get(key, (0, None))[1] is stream:
-                del self._attempts[key]
-
-
-async def _config(requests: Requests) -> pb.StreamingRecognitionConfig | None:
-    """The first message; None if the client left before it.
-
-    Raises:
-        Rejected: it is another one.
-    """
-    async for request in requests:
-        if request.WhichOneof("payload") != "config":
-            raise Rejected("the first message must be config", param="config")
-        return request.config
-    return None
-
-
-def _check_tenant(session: common_pb2.SessionRef, tenant_id: str) -> None:
-    """
-    Raises:
-        Rejected: the request names another tenant than the call.
-    """
-    if session.tenant_id not in ("", tenant_id):
-        raise Rejected("not the tenant of this call", param="session.tenant_id")
-
-
-def _ids(context: grpc.aio.ServicerContext[Any, Any]) -> dict[str, str]:
-    """What the call's log lines carry."""
-    found = {key: str(value) for key, value in context.invocation_metadata() or ()}
-    return {
-        "session_id": found.get("x-session-id", ""),
-        "correlation_id": found.get("x-correlation-id", ""),
-    }

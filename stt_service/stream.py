@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from mesh import call
 from mesh.audio import SAMPLE_BYTES, n_samples
 from mesh.errors import MeshError, Overloaded, Rejected, detail_of, first_of
 from ovos.common.v1 import common_pb2
@@ -117,9 +118,8 @@ class Stream:
                     await self._listener.finish(discard=request.finish.discard)
                     return
                 case other:
-                    raise Rejected(f"unexpected {other or 'empty message'}", param=other or "")
-        # A client that died looks the same. Only one that lives sees this.
-        raise Rejected("the stream ended without finish", param="finish")
+                    raise call.unexpected(other)
+        raise call.unfinished()
 
     async def _hear(self, chunk: common_pb2.AudioChunk) -> None:
         pcm = self._fresh(chunk)

@@ -92,6 +92,8 @@ class Utterance:
         while len(tried) < ATTEMPTS:
             seat = self._worker.seat(self._how, self._model, tried)
             self.engine = seat.name
+            if tried:
+                metrics.HANDOVERS.labels(tried[-1], seat.name).inc()
             try:
                 heard = await self._hear_with(seat, guessed)
             except MeshError:
@@ -99,7 +101,6 @@ class Utterance:
             except Exception as error:  # whatever a library raises, the next one hears it
                 log.debug("engine raised", extra={"engine": seat.name}, exc_info=True)
                 self._worker.chain.failed(seat.name, type(error).__name__)
-                metrics.RETRIES.inc()
                 tried.append(seat.name)
             else:
                 self._worker.chain.worked(seat.name)

@@ -53,7 +53,7 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
     """
     levels = Levels()
     threads = ModelThreads("tts", config.threads, config.max_waiting)
-    metrics.WAITING.set_function(lambda: threads.waiting)
+    metrics.QUEUE_DEPTH.set_function(lambda: threads.waiting)
     try:
         if chain is None:
             chain = await threads.run(load, config, levels)
@@ -70,7 +70,7 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
             add=add,
             services=[SERVICE],
             drain_s=config.drain_s,
-            load=lambda: Load(servicer.open_streams, config.max_streams, threads.waiting),
+            load=lambda: Load(servicer.slots.open, servicer.slots.most, threads.waiting),
         )
         await server.start()
         try:

@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from mesh.metrics import LATENCY_BUCKETS_S
 
-STREAMS = Gauge("tts_streams_open", "Replies being spoken.")
+STREAMS_OPEN = Gauge("tts_streams_open", "Replies being spoken.")
 
 FIRST_AUDIO = Histogram(
     "tts_first_audio_seconds",
@@ -20,18 +20,18 @@ CANCEL = Histogram(
     buckets=(0.001, 0.0025, *LATENCY_BUCKETS_S),
 )
 
-AUDIO = Counter("tts_audio_seconds_total", "Speech made.", ["engine"])
+AUDIO = Counter("tts_audio_seconds", "Speech made.", ["engine"])
 
 WORK = Counter(
-    "tts_work_seconds_total",
+    "tts_work_seconds",
     "Time model threads spent on it; over tts_audio_seconds_total it is the cost.",
     ["engine"],
 )
 
 HANDOVERS = Counter(
-    "tts_handovers_total",
+    "tts_handovers",
     "Segments that an engine failed and the next one spoke.",
     ["failed", "serving"],
 )
 
-WAITING = Gauge("tts_segments_waiting", "Segments that wait for a model thread.")
+QUEUE_DEPTH = Gauge("tts_queue_depth", "Segments that wait for a model thread.")

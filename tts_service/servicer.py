@@ -10,24 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import grpc
 
+from mesh import call
 from mesh.audio import n_samples
-from mesh.errors import (
-    MeshError,
-    Overloaded,
-    Rejected,
-    answering,
-    deadline_required,
-    first_of,
-    tenant_of,
-)
-from mesh.log import bound
-from ovos.common.v1 import common_pb2
+from mesh.errors import MeshError, Rejected, first_of
 from ovos.tts.v1 import tts_pb2 as pb
 from ovos.tts.v1 import tts_pb2_grpc
 from tts_service import languages, metrics, wire
@@ -42,26 +33,22 @@ if TYPE_CHECKING:  # generic to the type checker only
     Requests = AsyncIterator[pb.StreamingSynthesizeRequest]
 
 MAX_UNARY_CHARS = 1000
-RETRY_AFTER_S = 1.0  # about half a reply: by then one of many streams has ended
 
 log = logging.getLogger(__name__)
 
 
 class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
     def __init__(self, worker: Worker, max_streams: int, worker_id: Callable[[], str]) -> None:
-        self._worker, self._max_streams, self._worker_id = worker, max_streams, worker_id
-        self.open_streams = 0
+        self._worker, self._worker_id = worker, worker_id
+        self.slots = call.Slots(max_streams, metrics.STREAMS_OPEN)
 
     async def StreamingSynthesize(  # type: ignore[override]  # see the module's docstring
         self, requests: Requests, context: Context
     ) -> None:
-        async with answering(context):
-            tenant_id = tenant_of(context)
-            with self._slot(), bound(tenant_id=tenant_id, **_ids(context)):
-                config = await _config(requests)
-                if config is None:
-                    return
-                _check_tenant(config.session, tenant_id)
+        async with call.served(context, needs_deadline=False) as caller:
+            config = (await call.first(requests, "config")).config
+            call.check_tenant(config.session, caller.tenant_id)
+            with self.slots.taken():
                 speech = wire.speech_of(config)
                 rate_hz = config.audio_format.sample_rate_hz
                 speaker = self._worker.speaker(wire.manner_of(config.voice), rate_hz)
@@ -78,15 +65,13 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
         request: pb.SynthesizeRequest,
         context: grpc.aio.ServicerContext[pb.SynthesizeRequest, pb.SynthesizeResponse],
     ) -> pb.SynthesizeResponse:
-        async with answering(context):
-            deadline_required(context)
-            tenant_id = tenant_of(context)
-            _check_tenant(request.session, tenant_id)
+        async with call.served(context) as caller:
+            call.check_tenant(request.session, caller.tenant_id)
             if not 0 < len(request.text) <= MAX_UNARY_CHARS:
                 raise Rejected(f"text is 1 to {MAX_UNARY_CHARS} characters", param="text")
             rate_hz = wire.rate_of(request.audio_format)
             speaker = self._worker.speaker(wire.manner_of(request.voice), rate_hz)
-            with self._slot(), bound(tenant_id=tenant_id, **_ids(context)):
+            with self.slots.taken():
                 pcm = await _whole(speaker, request.text)
         return pb.SynthesizeResponse(
             audio=pcm,
@@ -99,34 +84,16 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
         request: pb.ListVoicesRequest,
         context: grpc.aio.ServicerContext[pb.ListVoicesRequest, pb.ListVoicesResponse],
     ) -> pb.ListVoicesResponse:
-        async with answering(context):
-            deadline_required(context)
-            tenant_of(context)
         response = pb.ListVoicesResponse()
-        engines = dict(self._worker.chain.candidates())
-        for name in self._worker.chain.names:
-            engine = engines[name]
-            voices = engine.voices
-            if wanted := request.language_code:
-                voices = [v for v in voices if languages.covers(wanted, v.languages[0])]
-            response.voices.extend(wire.voices_of(name, engine.sample_rate_hz, voices))
+        async with call.served(context):
+            engines = dict(self._worker.chain.candidates())
+            for name in self._worker.chain.names:
+                engine = engines[name]
+                voices = engine.voices
+                if wanted := request.language_code:
+                    voices = [v for v in voices if languages.covers(wanted, v.languages[0])]
+                response.voices.extend(wire.voices_of(name, engine.sample_rate_hz, voices))
         return response
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        """
-        Raises:
-            Overloaded: `max_streams` replies are being spoken.
-        """
-        if self.open_streams >= self._max_streams:
-            raise Overloaded("every stream is taken", tier="tts", retry_after_s=RETRY_AFTER_S)
-        self.open_streams += 1
-        metrics.STREAMS.inc()
-        try:
-            yield
-        finally:
-            self.open_streams -= 1
-            metrics.STREAMS.dec()
 
 
 class _Reply:
@@ -166,8 +133,7 @@ class _Reply:
             self._to_write.set()
         if not self._speech.is_finished:
             if not self._speech.is_silent:
-                # A client that died looks the same. Only one that lives sees this.
-                raise Rejected("the stream ended without finish", param="finish")
+                raise call.unfinished()
             self._speech.finish()  # it has cancelled, and leaves nothing behind
         self._speech.allow_all()  # nobody is left to grant credit
         self._to_write.set()
@@ -193,7 +159,7 @@ class _Reply:
             case "finish":
                 self._speech.finish()
             case other:
-                raise Rejected(f"unexpected {other or 'empty message'}", param=other or "payload")
+                raise call.unexpected(other)
 
     async def _speak(self, tasks: asyncio.TaskGroup) -> None:
         """One segment after the other; the next is made while this one is being sent."""
@@ -242,19 +208,6 @@ class _Reply:
             self._first_text_s = None
 
 
-async def _config(requests: Requests) -> pb.StreamingSynthesisConfig | None:
-    """The first message; None if the client left before it.
-
-    Raises:
-        Rejected: it is another one.
-    """
-    async for request in requests:
-        if request.WhichOneof("payload") != "config":
-            raise Rejected("the first message must be config", param="config")
-        return request.config
-    return None
-
-
 async def _whole(speaker: Speaker, text: str) -> bytes:
     segmenter = Segmenter()
     pcm = bytearray()
@@ -264,21 +217,3 @@ async def _whole(speaker: Speaker, text: str) -> bytes:
                 if not isinstance(sound, Handover):
                     pcm += sound.pcm
     return bytes(pcm)
-
-
-def _check_tenant(session: common_pb2.SessionRef, tenant_id: str) -> None:
-    """
-    Raises:
-        Rejected: the request names another tenant than the call.
-    """
-    if session.tenant_id not in ("", tenant_id):
-        raise Rejected("not the tenant of this call", param="session.tenant_id")
-
-
-def _ids(context: grpc.aio.ServicerContext[Any, Any]) -> dict[str, str]:
-    """What the call's log lines carry."""
-    found = {key: str(value) for key, value in context.invocation_metadata() or ()}
-    return {
-        "session_id": found.get("x-session-id", ""),
-        "correlation_id": found.get("x-correlation-id", ""),
-    }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,8 @@ _ABSENT, _SERVES = "engine absent", "engine serves"  # mesh.chain logs them
 ENGINE_EVENTS = (_ABSENT, _SERVES)
 
 _STAGES = (("stt", "hears with"), ("llm", "thinks with"), ("tts", "speaks with"))
-
-# The engines of each stage, best first, and how to get those that are not there yet.
-_ENGINES = {
-    "stt": {"faster_whisper": "{command} models pull whisper", "pocketsphinx": ""},
-    "llm": {
-        "openai": "OPENAI_API_KEY=… in .env",
-        "groq": "GROQ_API_KEY=… in .env",
-        "ollama": "a running Ollama",
-        "offline": "",
-    },
-    "tts": {
-        "kokoro": "{command} models pull kokoro",
-        "piper": "{command} models pull piper",
-        "espeak": "",
-    },
-}
+_OUR_COMMAND = re.compile(r"`voicemesh ([^`]*)`")  # in a reason
+_INDENT = " " * 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +32,8 @@ class Facts:
     elapsed_s: float
     engines: Mapping[str, Sequence[Mapping[str, Any]]]
     """What STT, LLM and TTS logged about their engines."""
+    wanted: Mapping[str, Sequence[str]]
+    """The engines that their settings ask for, best first."""
     recording: Path | None
     """Something to try it with."""
     embedded_postgres: bool
@@ -60,7 +50,7 @@ def text(facts: Facts) -> str:
         ("Realtime", realtime_url(facts.http_url)),
         ("HTTP", facts.http_url),
         ("key", f"{facts.key}   ({data_dir / 'dev-key'})"),
-        *((label, _engine(part, facts.engines.get(part, ()), command)) for part, label in _STAGES),
+        *((label, _stage(facts, part, f"{command} {{}}{where}")) for part, label in _STAGES),
         ("try", f"{command} talk {facts.recording or 'SPEECH.wav'}{where}"),
     ]
     if facts.embedded_postgres:
@@ -81,17 +71,24 @@ def how_to_call_us() -> str:
     return str(_near(Path(sys.executable).parent / "voicemesh"))
 
 
-def _engine(part: str, events: Sequence[Mapping[str, Any]], command: str) -> str:
-    """The engine that serves, and how to get those that would come before it."""
+def _stage(facts: Facts, part: str, command: str) -> str:
+    """The engine that serves; below it, what it takes to get those that come before it."""
+    events = facts.engines.get(part, ())
     serving = next((str(one["engine"]) for one in events if one["event"] == _SERVES), "?")
-    absent = {str(one["engine"]) for one in events if one["event"] == _ABSENT}
-    better = []
-    for name, hint in _ENGINES[part].items():
-        if name == serving:
-            break
-        if name in absent:
-            better.append(hint.format(command=command))
-    return f"{serving:<16} better: {', or '.join(better)}" if better else serving
+    reasons = {str(one["engine"]): str(one["reason"]) for one in events if one["event"] == _ABSENT}
+    better = takewhile(lambda name: name != serving, facts.wanted.get(part, ()))
+    lines = [f"better: {n:<14} {_remedy(reasons[n], command)}" for n in better if n in reasons]
+    return f"\n{_INDENT}".join([serving, *lines])
+
+
+def _remedy(reason: str, command: str) -> str:
+    """The end of a reason, which says what to do: "no weights in …; run `voicemesh …`".
+
+    Args:
+        command: How a command of ours is typed here, {} being its words.
+    """
+    last = reason.rpartition("; ")[2]
+    return _OUR_COMMAND.sub(lambda found: command.format(found[1]), last)
 
 
 def _near(path: Path) -> Path:

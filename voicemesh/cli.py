@@ -144,7 +144,8 @@ def _add_models(commands: _Commands) -> None:
     pull.add_argument(
         "kind", nargs="?", default="all", choices=(*catalogue.KINDS, "all"), help="default: all"
     )
-    pull.add_argument("--dir", type=Path, help="default: MODELS_DIR, or .local/models")
+    pull.add_argument("--dir", type=Path, help="default: MODELS_DIR, or `models` where all data is")
+    _add_data_dir(pull)
     pull.add_argument("--whisper", metavar="SIZE", help="default: STT_WHISPER_MODEL, or base.en")
     pull.add_argument(
         "--voice", metavar="NAME", help="of Piper; default: TTS_PIPER_VOICE, or en_US-lessac-medium"
@@ -226,7 +227,7 @@ def _keys_file(given: argparse.Namespace, env: Mapping[str, str]) -> Path:
 
 
 def _models_pull(given: argparse.Namespace, env: Mapping[str, str]) -> None:
-    folder = given.dir or Path(env.get("MODELS_DIR") or DATA_DIR / "models")
+    folder = given.dir or Path(env.get("MODELS_DIR") or given.data_dir / "models")
     kinds = catalogue.KINDS if given.kind == "all" else (given.kind,)
     source = catalogue.Catalogue(
         whisper=given.whisper or env.get("STT_WHISPER_MODEL") or "base.en",
@@ -241,7 +242,10 @@ def _psql(given: argparse.Namespace, env: Mapping[str, str]) -> None:
     if running is None:
         raise ServerMissing(f"no `voicemesh up` runs on {given.data_dir}")
     psql = programs.psql()
-    os.execve(psql, [str(psql), running.database_url, *given.arguments], dict(env))
+    # Its variables, not its arguments: those everybody on this machine can see.
+    os.execve(
+        psql, [str(psql), *given.arguments], {**env, **programs.psql_env(running.database_url)}
+    )
 
 
 if __name__ == "__main__":

@@ -80,6 +80,9 @@ _TIERS = (
     ("gateway", "gateway", 8080, 9101),
 )
 
+_WHOSE = {"DATABASE_URL": {"persistence"}, "REDIS_URL": {"persistence", "gateway"}}
+_WHOSE_API_KEYS = {"llm"}
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -89,7 +92,7 @@ class Plan:
     settings: Settings
     tiers: Mapping[str, Tier]
     env: Mapping[str, str]
-    """What every tier inherits."""
+    """What the tiers inherit."""
 
     @property
     def gateway(self) -> Tier:
@@ -122,8 +125,8 @@ class Plan:
                 places.append(Wanted(variable, port))
         return places
 
-    def tier_env(self, database_url: str, redis_url: str) -> dict[str, str]:
-        """The environment of every tier."""
+    def tier_env(self, name: str, database_url: str, redis_url: str) -> dict[str, str]:
+        """The environment of one tier: ours, without the secrets that are for others."""
         made = {
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
@@ -139,7 +142,17 @@ class Plan:
             made[f"{prefix}_HOST"] = tier.host
             made[f"{prefix}_METRICS_PORT"] = str(tier.metrics_port)
             made[f"{prefix}_DRAIN_S"] = str(tier.drain_s)
-        return {**self.env, **made}
+        everything = {**self.env, **made}
+        return {
+            variable: value for variable, value in everything.items() if _is_for(name, variable)
+        }
+
+
+def _is_for(tier: str, variable: str) -> bool:
+    """Whether a tier may know a variable."""
+    if variable.endswith("_API_KEY"):
+        return tier in _WHOSE_API_KEYS
+    return tier in _WHOSE.get(variable, {tier})
 
 
 def make(data_dir: Path, env: Mapping[str, str]) -> Plan:

@@ -54,6 +54,18 @@ def psql() -> Path:
     raise ServerMissing("no psql here: apt-get install postgresql-client, or brew install libpq")
 
 
+def psql_env(database_url: str) -> dict[str, str]:
+    """The variables that make psql connect there: as libpq itself reads the URL."""
+    from psycopg.pq import Conninfo  # a tenth of a second, for this command alone
+
+    options = Conninfo.parse(database_url.encode())
+    return {
+        option.envvar.decode(): option.val.decode()
+        for option in options
+        if option.envvar is not None and option.val is not None
+    }
+
+
 @functools.cache
 def postgres_major(folder: Path) -> int:
     return _version(folder / "postgres")

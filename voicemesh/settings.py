@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import difflib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+from mesh import config
 from mesh.config import variable
 
 TIERS = {
@@ -30,12 +32,44 @@ class Setting:
 
 def of(package: str) -> list[Setting]:
     """A tier's settings, in its own order."""
-    config = import_module(f"{package}.config").Config
-    meanings = dict(_docstrings(config))
+    meanings = dict(_docstrings(_config(package)))
     return [
         Setting(variable(field, TIERS[package]), _default(field), meanings.get(field.name, ""))
-        for field in dataclasses.fields(config)
+        for field in dataclasses.fields(_config(package))
     ]
+
+
+def engines(env: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The engines that each tier is to try, best first, by the tier's prefix.
+
+    Raises:
+        ConfigError: a tier's settings are wrong.
+    """
+    return {
+        prefix: getattr(config.load(_config(package), env, prefix=prefix), field.name)
+        for package, prefix in TIERS.items()
+        for field in dataclasses.fields(_config(package))
+        if field.name in ("engines", "providers")
+    }
+
+
+def unknown(env: Mapping[str, str]) -> list[str]:
+    """What to say of variables that look like ours and are none, a line each."""
+    known = {}  # what it would be called if it had no name of its own -> what it is called
+    for package, prefix in TIERS.items():
+        for field in dataclasses.fields(_config(package)):
+            known[f"{prefix}_{field.name}".upper()] = variable(field, prefix)
+    prefixes = tuple(f"{prefix.upper()}_" for prefix in TIERS.values())
+    return [
+        _no_setting(name, known)
+        for name in sorted(env)
+        if name.startswith(prefixes) and name not in known.values()
+    ]
+
+
+def _no_setting(name: str, known: Mapping[str, str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"{name} is no setting" + (f"; did you mean {known[near[0]]}?" if near else "")
 
 
 def markdown() -> str:
@@ -53,6 +87,11 @@ def markdown() -> str:
             default = f"`{s.default}`" if s.default else ""
             lines.append(f"| `{s.variable}` | {default} | {s.meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def _config(package: str) -> type[Any]:
+    found: type[Any] = import_module(f"{package}.config").Config
+    return found
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

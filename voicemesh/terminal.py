@@ -43,6 +43,10 @@ class Terminal:
         """One line of progress."""
         self.say(f"{self.elapsed_s:6.1f} s  {part:<12} {what}")
 
+    def warn(self, what: str) -> None:
+        """One line about something that goes on nevertheless."""
+        self.say(f"voicemesh: warning: {what}")
+
     def ready(self, part: str, after_s: float, *, again: bool) -> None:
         self.step(part, f"is back after {after_s:.1f} s" if again else "ready")
 

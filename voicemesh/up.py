@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from voicemesh import banner, child, keys, plan, ports, private, probes
+from voicemesh import accelerator, banner, child, keys, plan, ports, private, probes, settings
 from voicemesh.embedded import ENVIRONMENT, Embedded
 from voicemesh.keeper import Part
 from voicemesh.plan import Plan, Tier
@@ -53,7 +53,10 @@ def run(data_dir: Path, env: Mapping[str, str], *, verbose: bool = False) -> Non
     decided = plan.make(data_dir, env)
     with _alone(decided.data_dir):
         ports.check(decided.ports())
-        asyncio.run(_Up(decided, Terminal(verbose=verbose)).run())
+        terminal = Terminal(verbose=verbose)
+        for line in settings.unknown(env):
+            terminal.warn(line)
+        asyncio.run(_Up(decided, terminal).run())
 
 
 class _Up:
@@ -63,13 +66,13 @@ class _Up:
         self._plan, self._terminal = decided, terminal
         self._supervisor = Supervisor(decided.logs_dir, terminal)
         self._postgres = self._redis = None
-        settings, data_dir = decided.settings, decided.data_dir
+        given, data_dir = decided.settings, decided.data_dir
         self._servers: list[Embedded] = []
-        if settings.database_url is None:
-            self._postgres = EmbeddedPostgres(data_dir / "postgres", port=settings.postgres_port)
+        if given.database_url is None:
+            self._postgres = EmbeddedPostgres(data_dir / "postgres", port=given.postgres_port)
             self._servers.append(self._postgres)
-        if settings.redis_url is None:
-            self._redis = EmbeddedRedis(data_dir / "redis", port=settings.redis_port)
+        if given.redis_url is None:
+            self._redis = EmbeddedRedis(data_dir / "redis", port=given.redis_port)
             self._servers.append(self._redis)
 
     async def run(self) -> None:
@@ -87,15 +90,24 @@ class _Up:
         decided = self._plan
         key = keys.development(decided.data_dir / "dev-key", decided.keys_file)
         await self._start_servers()
-        env = decided.tier_env(
-            decided.settings.database_url or (self._postgres.url if self._postgres else ""),
-            decided.settings.redis_url or (self._redis.url if self._redis else ""),
-        )
-        parts = {name: _tier_part(tier, env) for name, tier in decided.tiers.items()}
+        parts = {
+            name: _tier_part(tier, decided.tier_env(name, self._database_url, self._redis_url))
+            for name, tier in decided.tiers.items()
+        }
         await self._supervisor.start(
             [parts["persistence"]], [parts["stt"], parts["tts"], parts["llm"]], [parts["gateway"]]
         )
-        self._announce(key, env)
+        if complaint := await asyncio.to_thread(accelerator.complaint):
+            self._terminal.warn(complaint)
+        self._announce(key)
+
+    @property
+    def _database_url(self) -> str:
+        return self._plan.settings.database_url or (self._postgres.url if self._postgres else "")
+
+    @property
+    def _redis_url(self) -> str:
+        return self._plan.settings.redis_url or (self._redis.url if self._redis else "")
 
     async def _start_servers(self) -> None:
         for server in self._servers:
@@ -104,13 +116,13 @@ class _Up:
             await asyncio.to_thread(server.prepare)
         await self._supervisor.start([_server_part(server) for server in self._servers])
 
-    def _announce(self, key: str, env: Mapping[str, str]) -> None:
+    def _announce(self, key: str) -> None:
         http_url = f"http://{self._plan.gateway.target}"
         found = Running(
             pid=os.getpid(),
             http_url=http_url,
-            database_url=env["DATABASE_URL"],
-            redis_url=env["REDIS_URL"],
+            database_url=self._database_url,
+            redis_url=self._redis_url,
         )
         private.write(self._plan.data_dir / "running.json", msgspec.json.encode(found).decode())
         facts = banner.Facts(
@@ -119,6 +131,7 @@ class _Up:
             data_dir=self._plan.data_dir,
             elapsed_s=self._terminal.elapsed_s,
             engines=self._terminal.events,
+            wanted=settings.engines(self._plan.env),
             recording=min(Path("tests/data").glob("*.wav"), default=None),
             embedded_postgres=self._postgres is not None,
         )

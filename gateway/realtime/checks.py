@@ -14,9 +14,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from .refusals import Refused, missing, refuse, unknown, wrong_type, wrong_value
 
 Check = Callable[[Any, str], Any]
+
+MAX_JSON = 32 << 10
 
 
 def at(path: str, key: str) -> str:
@@ -159,10 +163,26 @@ def anything(value: Any, path: str) -> Any:
 
 
 def json_object(value: Any, path: str) -> dict[str, Any]:
-    """An object whose inside is not ours to judge."""
+    """An object whose inside is not ours to judge, up to MAX_JSON bytes."""
     if not isinstance(value, dict):
         raise wrong_type(path, "an object", value)
+    if len(msgspec.json.encode(value)) > MAX_JSON:
+        message = f"Invalid '{path}': object too large. Expected at most {MAX_JSON} bytes of JSON."
+        raise refuse("object_above_max_size", message, path)
     return value
+
+
+def no_longer_than(max_chars: int, inner: Check) -> Check:
+    """What `inner` takes, if its JSON is not longer: it is echoed as one event."""
+
+    def check(value: Any, path: str) -> Any:
+        checked = inner(value, path)
+        if len(msgspec.json.encode(value)) > max_chars:
+            message = f"Invalid '{path}': too long. Expected at most {max_chars} bytes of JSON."
+            raise refuse("value_above_max_size", message, path)
+        return checked
+
+    return check
 
 
 def text_map(max_pairs: int, max_key: int, max_value: int) -> Check:

@@ -23,10 +23,16 @@ from .items import (
 from .refusals import refuse
 from .settings import RATE_HZ
 
+MAX_ITEMS = 2000  # that a client may make
+MAX_CONTEXT = 1 << 19  # characters of one request: even four bytes each fit a gRPC message
 _GAP = 1 << 20  # between ordinals, so that items can be inserted twenty deep
 _BYTES_PER_MS = RATE_HZ * 2 // 1000
 _CHARS_PER_MS = 0.015  # of ordinary speech
 _WORD_CHARS = 6  # with its space: the last word with a timing is still being spoken
+
+
+NewId = Callable[[str], str]
+"""Makes a unique id from a prefix: "item" gives "item_8f2…"."""
 
 
 @dataclass(slots=True)
@@ -134,8 +140,11 @@ class Conversation:
         """Where an item goes: at the end, after that item, or first for "root".
 
         Raises:
-            Refused: there is no such item.
+            Refused: there is no such item, or no room for another.
         """
+        if len(self._entries) >= MAX_ITEMS:
+            message = f"The conversation is full: it may have {MAX_ITEMS} items. Delete some."
+            raise refuse("conversation_full", message)
         if not previous_item_id:
             return len(self._entries)
         if previous_item_id == "root":
@@ -171,16 +180,17 @@ class Conversation:
         return [entry.item.id for entry in self._entries if entry.awaited]
 
     def lines(self) -> tuple[Line, ...]:
-        """What a reply is made from."""
-        return tuple(
-            Line(entry.item, entry.text)
-            for entry in self._entries
-            if entry.item.status != "in_progress"
-        )
+        """What a reply is made from: the newest items, as many as one request can carry."""
+        lines: list[Line] = []
+        room = MAX_CONTEXT
+        for entry in reversed(self._entries):
+            if entry.item.status == "in_progress":
+                continue
+            room -= len(entry.text)
+            if room < 0 and lines:
+                break
+            lines.append(Line(entry.item, entry.text))
+        return tuple(reversed(lines))
 
     def _index(self, entry: Entry) -> int:
         return next((n for n, e in enumerate(self._entries) if e is entry), -1)
-
-
-NewId = Callable[[str], str]
-"""Makes a unique id from a prefix: "item" gives "item_8f2…"."""

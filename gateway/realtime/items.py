@@ -18,6 +18,7 @@ Status = Literal["in_progress", "completed", "incomplete"]
 Role = Literal["system", "user", "assistant"]
 
 MAX_ID = 32
+MAX_PARTS = 16
 MAX_TEXT = 1 << 17  # characters: an event that echoes it stays below the 1 MiB clients take
 CALL_ID = r"[a-zA-Z0-9_-]+"
 
@@ -108,7 +109,7 @@ _BY_ROLE = {
 
 
 def _content(role: str) -> c.Check:
-    return c.array(c.by_type({name: _PARTS[name] for name in _BY_ROLE[role]}))
+    return c.array(c.by_type({name: _PARTS[name] for name in _BY_ROLE[role]}), MAX_PARTS)
 
 
 def _message(role: str) -> c.Check:
@@ -149,6 +150,9 @@ def new_item(value: Any, path: str) -> NewItem:
 
 
 def _new_message(item_id: str, raw: dict[str, Any], path: str) -> NewItem:
+    if sum(len(part.get("text", "")) for part in raw["content"]) > MAX_TEXT:
+        message = f"Invalid '{path}.content': texts too long. Expected at most {MAX_TEXT} in all."
+        raise refuse("string_above_max_length", message, f"{path}.content")
     parts: list[Content] = []
     pcm, transcript = b"", ""
     for n, part in enumerate(raw["content"]):
@@ -160,7 +164,8 @@ def _new_message(item_id: str, raw: dict[str, Any], path: str) -> NewItem:
             case "input_audio":
                 if pcm:
                     raise _one_recording(f"{path}.content[{n}]")
-                pcm, transcript = part["audio"], part.get("transcript") or ""
+                pcm = part["audio"][: len(part["audio"]) // 2 * 2]  # whole samples
+                transcript = part.get("transcript") or ""
                 parts.append(InputAudio(transcript or None))
     return NewItem(Message(item_id, raw["role"], tuple(parts)), pcm, transcript)
 

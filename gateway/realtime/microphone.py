@@ -89,6 +89,7 @@ class Microphone:
 
     def forget(self, utterance: str) -> None:
         """Its words are there, or will not come."""
-        self._items.pop(utterance, None)
+        item_id = self._items.pop(utterance, utterance)
+        self._items = {name: item for name, item in self._items.items() if item != item_id}
         if utterance == self.utterance:
             self.utterance = None

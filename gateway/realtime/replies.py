@@ -56,6 +56,7 @@ class Replies:
             )
         overrides = {key: value for key, value in wanted.items() if key in _OVERRIDES}
         own = merge(settings, overrides, settings)
+        _check_choice(own)
         if own.audio.output.voice != settings.audio.output.voice and self._conversation.has_audio:
             raise voice_is_fixed("response.audio.output.voice")
         response = Response(
@@ -163,6 +164,14 @@ class Replies:
             self._degraded = True
             note = {"ovos_tts_degraded": f"{news.failed} failed, {news.serving} speaks"}
             response.metadata = {**(response.metadata or {}), **note}
+
+
+def _check_choice(settings: Settings) -> None:
+    """A function that must be called has to be there."""
+    choice = settings.tool_choice
+    if isinstance(choice, dict) and choice["name"] not in {tool.name for tool in settings.tools}:
+        message = f"Tool choice '{choice['name']}' not found in 'tools' parameter."
+        raise refuse("invalid_value", message, "response.tool_choice")
 
 
 def lost(what: str) -> list[Effect]:

@@ -150,7 +150,7 @@ _FUNCTION = c.by_type(
         )
     }
 )
-TOOLS = c.nullable(c.array(_tool))
+TOOLS = c.nullable(c.no_longer_than(256 << 10, c.array(_tool)))
 TOOL_CHOICE = c.nullable(
     c.either(
         (str, c.one_of("none", "auto", "required")),
@@ -164,7 +164,7 @@ _SERVER_VAD = c.obj(
     {"type": c.anything},
     {
         "threshold": c.nullable(c.number(0, 1)),
-        "prefix_padding_ms": c.nullable(c.integer(0, 10_000)),
+        "prefix_padding_ms": c.nullable(c.integer(0, 5_000)),
         "silence_duration_ms": c.nullable(c.integer(0, 60_000)),
         "idle_timeout_ms": _later("turn_detection.idle_timeout_ms"),
         "create_response": c.nullable(c.boolean),

@@ -14,9 +14,11 @@ from .conversation import Conversation, Entry, NewId, words_of
 from .effects import Effect
 from .items import InputAudio, Message
 from .microphone import Microphone
+from .refusals import refuse
 from .replies import Replies, lost
 from .settings import ServerVad, Settings
 
+MAX_BUFFERED_MS = 290_000  # recognition takes utterances of five minutes
 _FAILED = "The audio could not be transcribed."
 
 
@@ -30,6 +32,16 @@ class Turns:
         self._ears_are_lost = False
 
     def append(self, data: bytes) -> list[Effect]:
+        """
+        Raises:
+            Refused: nobody has committed for too long.
+        """
+        if self._vad is None and self._microphone.buffered_ms > MAX_BUFFERED_MS:
+            raise refuse(
+                "input_audio_buffer_full",
+                "The input audio buffer holds at most five minutes: commit or clear it.",
+                "audio",
+            )
         pcm = self._microphone.append(data)
         return [do.Hear(pcm)] if pcm else []
 

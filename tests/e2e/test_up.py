@@ -8,6 +8,7 @@ import tempfile
 import time
 import wave
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -102,3 +103,12 @@ def test_talk_with_a_wrong_key_is_refused_in_the_servers_words(stack):
 def test_psql_looks_into_the_database(stack, arguments):
     seen = voicemesh("psql", "--data-dir", str(stack.data_dir), "--", *arguments)
     assert "here" in seen.stdout, seen.stderr
+
+
+def test_psql_does_not_show_the_password_to_everybody_on_the_machine(stack):
+    password = urlsplit(stack.database_url).password
+    own_command_line = r"\! ps -ww -o command= -p $PPID"
+    seen = voicemesh("psql", "--data-dir", str(stack.data_dir), "--", "-c", own_command_line)
+    assert "psql" in seen.stdout, seen.stderr
+    assert password
+    assert password not in seen.stdout

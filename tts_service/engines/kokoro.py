@@ -112,4 +112,4 @@ def _only(folder: Path, pattern: str) -> Path:
     """The first file of that name in the folder."""
     for found in sorted(folder.glob(pattern)):
         return found
-    raise NotInstalled(f"no {pattern} in {folder}; run `voicemesh models pull`")
+    raise NotInstalled(f"no {pattern} in {folder}; run `voicemesh models pull kokoro`")

@@ -32,7 +32,7 @@ class Piper:
         settings = model.with_name(f"{model.name}.json")
         for file in (model, settings):
             if not file.is_file():
-                raise NotInstalled(f"no {file}; run `voicemesh models pull`")
+                raise NotInstalled(f"no {file}; run `voicemesh models pull piper`")
         described = json.loads(settings.read_text())
         self._config = PiperConfig.from_dict(described)
         self._session = Session(model)

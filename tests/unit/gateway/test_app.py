@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 
 import aiohttp
 import pytest
@@ -70,6 +71,22 @@ async def test_a_browser_offers_subprotocols_and_gets_ours_never_the_key(http):
     client = RealtimeClient(ws)
     assert (await client.next())["type"] == "session.created"
     await client.close()
+
+
+async def test_a_key_that_comes_as_the_only_subprotocol_is_not_logged(connect, caplog):
+    client = await connect(key=None, protocols=[f"openai-insecure-api-key.{KEY}"])
+    assert (await client.next())["type"] == "session.created"
+    assert client._ws.protocol is None
+    assert KEY not in caplog.text
+
+
+async def test_the_kernel_holds_little_for_a_client(http):
+    gateway = http.app[app.GATEWAY]
+    ws = await http.ws_connect(URL, headers=BEARER)
+    [open_] = gateway.open
+    held = open_._req.transport.get_extra_info("socket")
+    assert held.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * app.MOST_UNSENT
+    await ws.close()
 
 
 async def test_who_offers_no_subprotocol_gets_none(client):

@@ -73,3 +73,9 @@ def test_a_key_can_be_added_and_revoked_while_serving(keyring, keys_file):
 def test_a_gateway_does_not_start_without_keys(tmp_path):
     with pytest.raises(keys.KeyFileError):
         Keyring(tmp_path / "none.json")
+
+
+def test_a_key_that_is_not_ascii_is_an_unknown_one(keyring):
+    # Header bytes that are no UTF-8 reach us as lone surrogates, which nothing can encode.
+    with pytest.raises(Refused, match=r"provided: \*\*\*\."):
+        keyring.tenant({"Authorization": "Bearer \udcff\udcfe" + "x" * 20})

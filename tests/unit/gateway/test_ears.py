@@ -198,7 +198,7 @@ async def test_lost_recognition_is_reported_and_tried_again_with_the_next_audio(
     async with asyncio.timeout(10):
         while not reported:
             await asyncio.sleep(0)
-    assert reported == [sig.EarsLost("stt: gone")]
+    assert reported == [sig.EarsLost("It cannot be reached.")]
     mesh.gate.set()
     ears.put(do.Hear(bytes(480)))
     await mesh.until(lambda: len(mesh.opened) == 2)

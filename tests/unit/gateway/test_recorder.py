@@ -193,7 +193,7 @@ def kept():
 
 @pytest.fixture
 def facts(kept):
-    return Facts(kept, SESSION)
+    return Facts(kept, tenant_id="acme", session_id="sess_1", conversation_id="conv_1")
 
 
 def test_every_fact_says_whose_it_is_and_has_an_id_that_sorts_by_time(facts, kept):

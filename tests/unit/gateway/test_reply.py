@@ -9,6 +9,7 @@ from gateway.pacer import FRAME_BYTES, Wheel
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import StartReply, Voice
 from gateway.reply import Stage
+from gateway.told import told
 from mesh.errors import Overloaded, Unavailable
 from tests.fakes.backends import FakeBackends
 
@@ -98,14 +99,14 @@ async def test_a_function_call_is_not_spoken(stage, listener, backends):
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (Unavailable("nobody answers", tier="llm"), "llm_unavailable"),
+        (Unavailable("10.0.0.7:50053 refused", tier="llm"), "llm_unavailable"),
         (Overloaded("full", tier="tts"), "tts_resource_exhausted"),
     ],
 )
 async def test_a_failure_is_reported_with_its_tier(stage, listener, backends, start, error, code):
     backends.fail = error
     await reply.run(start, stage, listener)
-    assert listener.heard == [sig.ReplyFailed("resp_1", code, str(error))]
+    assert listener.heard == [sig.ReplyFailed("resp_1", code, told(error))]
     assert backends.open_streams == 0
 
 

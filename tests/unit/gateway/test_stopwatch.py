@@ -35,6 +35,7 @@ def watch(now):
 def test_each_stage_is_timed_from_the_end_of_speech(watch, now):
     stages = [Counted(stage) for stage in ("transcript", "first_text", "first_audio")]
     watch.see(sig.SpeechStopped("u1", 900))
+    watch.replying("r")
     news = [
         sig.Transcribed("u1", "hi", 800),
         sig.ReplyText("r", "Hi"),
@@ -48,7 +49,8 @@ def test_each_stage_is_timed_from_the_end_of_speech(watch, now):
 
 def test_only_the_first_of_a_stage_counts(watch, now):
     text = Counted("first_text")
-    watch.start()
+    watch.spoken()
+    watch.replying("r")
     for _ in range(3):
         now[0] += 1
         watch.see(sig.ReplyText("r", "Hi"))
@@ -58,4 +60,27 @@ def test_only_the_first_of_a_stage_counts(watch, now):
 def test_what_nobody_spoke_for_is_not_timed(watch):
     text = Counted("first_text")
     watch.see(sig.ReplyText("r", "Hi"))
+    assert text() == (0, 0)
+
+
+def test_an_older_reply_is_not_the_answer(watch):
+    text = Counted("first_text")
+    watch.replying("old")
+    watch.spoken()
+    watch.see(sig.ReplyText("old", "Once"))
+    watch.replying("new")
+    watch.see(sig.ReplyText("old", " upon"))
+    assert text() == (0, 0)
+    watch.see(sig.ReplyText("new", "Hi"))
+    assert text() == (1, 0)
+
+
+def test_a_turn_without_an_answer_is_not_answered_by_a_later_reply(watch, now):
+    text = Counted("first_text")
+    watch.spoken()
+    watch.replying("stopped")
+    watch.ended("stopped")
+    now[0] += 120
+    watch.replying("typed for")
+    watch.see(sig.ReplyText("typed for", "Hi"))
     assert text() == (0, 0)

@@ -7,8 +7,11 @@ import grpc
 import pytest
 
 from gateway.streams import Stream
+from mesh.breaker import FAILURES, State
+from mesh.dial import Link
 from mesh.errors import Overloaded, Unavailable
 from ovos.stt.v1 import stt_pb2 as pb
+from ovos.stt.v1 import stt_pb2_grpc
 from tests.fakes.backends import FakeBackends
 from tests.fakes.mesh import Call, Script, serving
 
@@ -170,3 +173,33 @@ async def test_stopping_twice_or_after_the_end_is_harmless():
         assert len([news async for news in stream]) == 1
         await stream.stop(FINISH)
         await stream.stop()
+
+
+async def test_a_tier_that_is_down_opens_the_breaker():
+    link = Link("llm", "127.0.0.1:1")  # nobody listens there
+    stub = stt_pb2_grpc.SttServiceStub(link.channel)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(FAILURES):
+            stream = Stream(link, stub.StreamingRecognize, tasks)
+            with pytest.raises(Unavailable):
+                await write_for_ever(stream)
+            with pytest.raises(Unavailable):
+                await read_into([], stream)  # the same failure, counted once
+            await stream.stop()
+        with pytest.raises(Unavailable, match="breaker"):
+            Stream(link, stub.StreamingRecognize, tasks)
+    await link.close()
+
+
+async def test_a_failure_is_counted_once():
+    link = Link("llm", "127.0.0.1:1")
+    stub = stt_pb2_grpc.SttServiceStub(link.channel)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(FAILURES - 1):
+            stream = Stream(link, stub.StreamingRecognize, tasks)
+            with pytest.raises(Unavailable):
+                await write_for_ever(stream)
+            with pytest.raises(Unavailable):
+                await read_into([], stream)
+        assert link.breaker.state is State.CLOSED
+    await link.close()

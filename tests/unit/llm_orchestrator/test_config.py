@@ -33,6 +33,11 @@ def test_a_provider_that_does_not_exist_is_named_with_those_that_do():
         load(Config, {"LLM_PROVIDERS": "openai,bard"}, prefix="llm")
 
 
+def test_a_log_level_that_does_not_exist_is_a_mistake():
+    with pytest.raises(ConfigError, match=r"LLM_LOG_LEVEL='verbose': must be among DEBUG, INFO"):
+        load(Config, {"LLM_LOG_LEVEL": "verbose"}, prefix="llm")
+
+
 def test_keys_are_not_in_its_text():
     text = repr(Config(openai_api_key="sk-1", groq_api_key="gsk-1"))
     assert "sk-1" not in text

@@ -50,7 +50,7 @@ def test_a_model_without_a_provider_finds_who_is_configured_for_it(providers):
 def test_a_model_nobody_is_configured_for_is_a_mistake(providers):
     with pytest.raises(Rejected, match="gpt-9") as caught:
         providers.plan([Preference("", "gpt-9")])
-    assert caught.value.param == "config.models"
+    assert caught.value.param == "models"
 
 
 def test_a_provider_that_does_not_exist_is_a_mistake_that_lists_those_that_do(providers):

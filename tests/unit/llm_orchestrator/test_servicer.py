@@ -9,7 +9,7 @@ from llm_orchestrator.engine import Finish, Role, ToolCall, ToolMode, Usage
 from llm_orchestrator.orchestration import Orchestrator, Timeouts
 from llm_orchestrator.providers import Providers
 from llm_orchestrator.servicer import LlmServicer
-from mesh.errors import from_rpc
+from mesh.errors import Stale, from_rpc
 from ovos.common.v1 import common_pb2
 from ovos.llm.v1 import llm_pb2 as pb
 from ovos.llm.v1 import llm_pb2_grpc
@@ -283,9 +283,9 @@ async def test_a_request_that_all_refuse_is_invalid(mesh):
 @pytest.mark.parametrize(
     ("config", "param"),
     [
-        ({"temperature": 9.0}, "config.temperature"),
-        ({"models": [pb.ModelPreference(provider="nobody")]}, "config.models"),
-        ({"session": common_pb2.SessionRef(tenant_id="other")}, "config.session.tenant_id"),
+        ({"temperature": 9.0}, "temperature"),
+        ({"models": [pb.ModelPreference(provider="nobody")]}, "models"),
+        ({"session": common_pb2.SessionRef(tenant_id="other")}, "session.tenant_id"),
     ],
 )
 async def test_mistakes_are_named(mesh, config, param):
@@ -342,8 +342,9 @@ async def test_a_later_attempt_replaces_the_running_one_and_an_earlier_one_is_re
         async with mesh.call(**attempt(2)) as second:
             assert await first.code() == grpc.StatusCode.ABORTED
             await mesh.first.stalled.wait()
-            error = await failing(mesh, **attempt(1))
-            assert error.code() == grpc.StatusCode.ABORTED
+            for late in (1, 2):
+                error = await failing(mesh, **attempt(late))
+                assert isinstance(from_rpc(error, "llm"), Stale)
             await second.write(CANCEL)
             assert (await remaining(second))[-1].HasField("completed")
 

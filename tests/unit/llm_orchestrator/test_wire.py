@@ -87,28 +87,28 @@ TOOL = pb.Tool(name="f")
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"messages": [USER, pb.Message(text="x")]}, "config.messages[1].role"),
-        ({"tools": [pb.Tool(name="a b")]}, "config.tools[0].name"),
-        ({"tools": [pb.Tool(name="x" * 65)]}, "config.tools[0].name"),
+        ({"messages": [USER, pb.Message(text="x")]}, "messages[1].role"),
+        ({"tools": [pb.Tool(name="a b")]}, "tools[0].name"),
+        ({"tools": [pb.Tool(name="x" * 65)]}, "tools[0].name"),
         (
             {"tools": [TOOL, pb.Tool(name="g", parameters_json="{")]},
-            "config.tools[1].parameters_json",
+            "tools[1].parameters_json",
         ),
-        ({"tools": [pb.Tool(name="g", parameters_json="[]")]}, "config.tools[0].parameters_json"),
+        ({"tools": [pb.Tool(name="g", parameters_json="[]")]}, "tools[0].parameters_json"),
         (
             {
                 "tools": [TOOL],
                 "tool_choice": pb.ToolChoice(mode=pb.TOOL_CHOICE_MODE_FUNCTION, name="g"),
             },
-            "config.tool_choice.name",
+            "tool_choice.name",
         ),
         (
             {"tool_choice": pb.ToolChoice(mode=pb.TOOL_CHOICE_MODE_REQUIRED)},
-            "config.tool_choice.mode",
+            "tool_choice.mode",
         ),
-        ({"temperature": 2.5}, "config.temperature"),
-        ({"temperature": float("nan")}, "config.temperature"),
-        ({"first_token_timeout": Duration()}, "config.first_token_timeout"),
+        ({"temperature": 2.5}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"first_token_timeout": Duration()}, "first_token_timeout"),
     ],
 )
 def test_a_mistake_is_named_by_its_path(fields, param):

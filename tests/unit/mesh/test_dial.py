@@ -18,6 +18,7 @@ from mesh.errors import (
     Missing,
     Overloaded,
     Rejected,
+    Stale,
     TooSlow,
     Unavailable,
     answering,
@@ -180,7 +181,7 @@ async def test_the_breaker_opens_after_five_failures(moody, link, kind, caplog):
     assert [(r.tier, r.reason) for r in opened] == [("stt", "no memory")]
 
 
-@pytest.mark.parametrize("kind", [Overloaded, Rejected, Missing])
+@pytest.mark.parametrize("kind", [Overloaded, Rejected, Missing, Stale])
 async def test_what_says_that_the_peer_is_well_does_not_open_it(moody, link, kind):
     moody.mood = Broken("no memory")
     await fail(link, Broken, FAILURES - 1)

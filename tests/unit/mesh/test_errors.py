@@ -13,6 +13,7 @@ from mesh.errors import (
     Missing,
     Overloaded,
     Rejected,
+    Stale,
     TooSlow,
     Unauthenticated,
     Unavailable,
@@ -20,7 +21,6 @@ from mesh.errors import (
     calling,
     deadline_required,
     detail_of,
-    tenant_of,
 )
 from ovos.common.v1 import common_pb2 as pb
 
@@ -69,7 +69,7 @@ def fails(error):
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     "kind",
-    [Unavailable, Draining, Overloaded, TooSlow, Rejected, Missing, Unauthenticated, Broken],
+    [Unavailable, Draining, Overloaded, TooSlow, Rejected, Missing, Unauthenticated, Stale, Broken],
 )
 async def test_an_error_is_the_same_error_on_the_other_side(call, kind, stream):
     with pytest.raises(MeshError) as raised:
@@ -164,6 +164,14 @@ async def test_a_status_that_is_none_of_ours_means_the_other_side_is_broken(call
         await call(body)
 
 
+async def test_aborted_without_our_reason_is_not_taken_for_a_stale_attempt(call):
+    async def body(context):
+        await context.abort(grpc.StatusCode.ABORTED, "conflict")
+
+    with pytest.raises(Broken, match="stt: conflict"):
+        await call(body)
+
+
 async def test_details_that_are_none_of_ours_do_no_harm(call):
     async def body(context):
         junk = (("grpc-status-details-bin", b"\xff\xff\xff"),)
@@ -193,19 +201,6 @@ async def test_a_call_without_a_deadline_is_refused(call):
     assert await call(body) == b""
     with pytest.raises(Rejected, match="set a deadline"):
         await call(body, limit_s=None)
-
-
-async def test_the_tenant_is_in_the_metadata(call):
-    tenants = []
-
-    async def body(context):
-        tenants.append(tenant_of(context))
-
-    await call(body, metadata=[("x-tenant-id", "acme")])
-    assert tenants == ["acme"]
-    for metadata in ([], [("x-tenant-id", "")], [("x-session-id", "sess_1")]):
-        with pytest.raises(Unauthenticated, match="x-tenant-id is missing"):
-            await call(body, metadata=metadata)
 
 
 def test_inside_a_stream_an_error_is_a_message():

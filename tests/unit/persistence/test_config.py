@@ -18,5 +18,10 @@ def test_defaults_are_enough_for_the_rest():
     assert (loaded.port, loaded.metrics_port, loaded.batch_records) == (50054, 9105, 500)
 
 
+def test_a_log_level_that_does_not_exist_is_a_mistake():
+    with pytest.raises(ConfigError, match="PERSISTENCE_LOG_LEVEL='verbose': must be among"):
+        config.load(Config, URLS | {"PERSISTENCE_LOG_LEVEL": "verbose"}, prefix="persistence")
+
+
 def test_passwords_are_not_shown():
     assert "hush" not in repr(config.load(Config, URLS, prefix="persistence"))

@@ -15,7 +15,7 @@ def value(name, **labels):
 async def test_facts_are_counted_by_what_became_of_them(write):
     def counted():
         return [
-            value("persistence_rows_total", kind="item", outcome=outcome)
+            value("persistence_facts_total", kind="item", outcome=outcome)
             for outcome in ("stored", "duplicate")
         ]
 

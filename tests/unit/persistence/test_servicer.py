@@ -133,16 +133,16 @@ class TestAppend:
     @pytest.mark.parametrize(
         ("requests", "param"),
         [
-            ([batch(1)], "payload"),
-            ([FINISH], "payload"),
-            ([config(), config()], "payload"),
+            ([batch(1)], "config"),
+            ([FINISH], "config"),
+            ([config(), config()], "config"),
             ([config(), pb.AppendRecordsRequest()], "payload"),
-            ([config(9)], "config.durability"),
+            ([config(9)], "durability"),
             ([config(), batch(2)], "batch.sequence"),
             ([config(), batch(1), batch(1)], "batch.sequence"),
             ([config(), batch(1, *[item()] * 501)], "batch.records"),
             ([config(), batch(1, item("x" * (1 << 20)))], "batch.records"),
-            ([config(), batch(1)], ""),
+            ([config(), batch(1)], "finish"),
         ],
         ids=[
             "batch before config",

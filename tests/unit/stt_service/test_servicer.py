@@ -22,6 +22,7 @@ from tests.unit.stt_service.tier import (
     serving,
 )
 
+ABORTED = grpc.StatusCode.ABORTED
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 TENTH = bytes(2 * RATE_HZ // 10)
 SPEECH = recording("what_is_the_weather_in_paris")
@@ -105,9 +106,9 @@ async def test_an_older_attempt_is_refused_and_a_newer_one_takes_over(tier):
     await stale.send(
         config=pb.StreamingRecognitionConfig(session=session(attempt=1), audio_format=PCM24)
     )
-    assert await failure_of(stale.call) == (INVALID, "session.attempt")
+    assert await failure_of(stale.call) == (ABORTED, "session.attempt")
     newer = await tier.client_at(session=session(attempt=3))
-    assert await failure_of(first.call) == (INVALID, "session.attempt")
+    assert await failure_of(first.call) == (ABORTED, "session.attempt")
     await newer.finish()
     await drain(newer.call)
     await tier.client_at(session=session(attempt=1))  # another stream, after those have ended

@@ -326,10 +326,19 @@ async def test_a_full_worker_refuses_the_next_stream_and_takes_it_when_one_has_e
     async with serving(Config(port=0, max_streams=1), fake=FakeEngine()) as tier:
         first = tier.client()
         await first.open()
-        assert (await failure_of(tier.client().call))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+        second = tier.client()
+        await second.send(config=pb.StreamingSynthesisConfig(audio_format=PCM24))
+        assert (await failure_of(second.call))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
         await first.finish()
         await first.until("finished")
         assert await first.status() == grpc.StatusCode.OK
+        await tier.client().open()
+
+
+async def test_streams_that_never_begin_take_nobodys_place():
+    async with serving(Config(port=0, max_streams=1), fake=FakeEngine()) as tier:
+        for _ in range(3):
+            await tier.client().call.wait_for_connection()
         await tier.client().open()
 
 

@@ -2,7 +2,11 @@ from pathlib import Path
 
 from voicemesh import banner
 
-ABSENT = {"event": "engine absent", "engine": "faster_whisper", "reason": "no weights"}
+ABSENT = {
+    "event": "engine absent",
+    "engine": "faster_whisper",
+    "reason": "no model.bin in /models; run `voicemesh models pull whisper`",
+}
 SERVES = {"event": "engine serves", "engine": "pocketsphinx"}
 
 
@@ -13,6 +17,7 @@ def facts(**changes):
         "data_dir": Path(".local").absolute(),
         "elapsed_s": 3.21,
         "engines": {"stt": [ABSENT, SERVES], "tts": [{**SERVES, "engine": "espeak"}]},
+        "wanted": {"stt": ["faster_whisper", "pocketsphinx"], "tts": ["kokoro", "piper", "espeak"]},
         "recording": Path("tests/data/a.wav"),
         "embedded_postgres": True,
     }
@@ -25,19 +30,33 @@ def test_it_says_where_with_what_and_what_to_try():
         assert part in text
 
 
-def test_it_says_which_engine_serves_and_how_to_get_a_better_one():
+def test_it_says_which_engine_serves_and_what_to_do_for_a_better_one():
     lines = banner.text(facts()).splitlines()
-    [hears] = [line for line in lines if "hears with" in line]
-    [speaks] = [line for line in lines if "speaks with" in line]
-    assert "pocketsphinx" in hears
-    assert "models pull whisper" in hears
-    assert "better" not in speaks
+    [n] = [n for n, line in enumerate(lines) if "hears with" in line]
+    assert lines[n].endswith("hears with   pocketsphinx")
+    assert lines[n + 1].split()[:3] == ["better:", "faster_whisper", "run"]
+    assert lines[n + 1].endswith("voicemesh models pull whisper")
+    assert "no model.bin" not in lines[n + 1]
+    assert "better" not in lines[n + 2]
+
+
+def test_better_engines_come_in_the_order_of_the_settings():
+    def absent(name):
+        return {"event": "engine absent", "engine": name, "reason": f"get {name}"}
+
+    engines = {"tts": [absent("b"), absent("a"), {**SERVES, "engine": "c"}]}
+    text = banner.text(facts(engines=engines, wanted={"tts": ["a", "b", "c"]}))
+    assert text.index("get a") < text.index("get b")
 
 
 def test_what_would_come_after_the_engine_that_serves_is_not_better():
     piper = {"event": "engine absent", "engine": "piper", "reason": "no weights"}
     kokoro = {"event": "engine serves", "engine": "kokoro"}
     assert "better" not in banner.text(facts(engines={"tts": [piper, kokoro]}))
+
+
+def test_an_engine_that_serves_nothing_yet_is_a_question():
+    assert "thinks with  ?" in banner.text(facts())
 
 
 def test_another_database_is_not_ours_to_look_into():
@@ -47,3 +66,6 @@ def test_another_database_is_not_ours_to_look_into():
 def test_commands_name_the_data_folder_if_it_is_another_one():
     assert "--data-dir" not in banner.text(facts())
     assert "psql --data-dir /elsewhere" in banner.text(facts(data_dir=Path("/elsewhere")))
+    assert "models pull whisper --data-dir /elsewhere" in banner.text(
+        facts(data_dir=Path("/elsewhere"))
+    )

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from mesh.keys import load
-from voicemesh import cli, talk, wav
+from voicemesh import cli, models, talk, wav
 
 FOREIGN = ("OPENAI_API_KEY", "PORT", "GATEWAY_KEYS_FILE", "MODELS_DIR", "HF_ENDPOINT")
 
@@ -98,6 +98,24 @@ def test_talk_shows_our_key_to_our_server_only(elsewhere, monkeypatch, arguments
     assert calls[0].key == key
 
 
+@pytest.mark.parametrize(
+    ("arguments", "settings", "folder"),
+    [
+        ([], {}, ".local/models"),
+        (["--data-dir", "data"], {}, "data/models"),
+        (["--data-dir", "data"], {"MODELS_DIR": "mine"}, "mine"),
+        (["--dir", "here"], {"MODELS_DIR": "mine"}, "here"),
+    ],
+)
+def test_weights_are_pulled_to_where_up_looks(monkeypatch, arguments, settings, folder):
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    folders = []
+    monkeypatch.setattr(models, "pull", lambda folder, *_, **__: folders.append(str(folder)))
+    assert cli.main(["models", "pull", *arguments]) == 0
+    assert folders == [folder]
+
+
 def test_psql_needs_a_mesh_that_runs(capsys):
     assert cli.main(["psql"]) == 1
     assert "no `voicemesh up` runs" in capsys.readouterr().err
@@ -105,10 +123,17 @@ def test_psql_needs_a_mesh_that_runs(capsys):
 
 def test_psql_gets_the_database_and_the_arguments(elsewhere, monkeypatch):
     (elsewhere / ".local").mkdir()
-    found = {"pid": os.getpid(), "http_url": "h", "database_url": "postgresql://d"}
+    found = {"pid": os.getpid(), "http_url": "h"}
     file = elsewhere / ".local" / "running.json"
-    file.write_text(json.dumps({**found, "redis_url": "r"}))
+    url = "postgresql://me:p%40ss@db:99/voices?sslmode=require"
+    file.write_text(json.dumps({**found, "database_url": url, "redis_url": "r"}))
     ran = []
     monkeypatch.setattr(os, "execve", lambda *given: ran.append(given))
     assert cli.main(["psql", "--", "-c", "select 1"]) == 0
-    assert ran[0][1][1:] == ["postgresql://d", "-c", "select 1"]
+    [(_, arguments, env)] = ran
+    assert arguments[1:] == ["-c", "select 1"]  # `ps` shows these to everybody: no password
+    assert {name: value for name, value in env.items() if name.startswith("PG")} == {
+        "PGHOST": "db", "PGPORT": "99", "PGUSER": "me", "PGPASSWORD": "p@ss",
+        "PGDATABASE": "voices", "PGSSLMODE": "require",
+    }  # fmt: skip
+    assert "PATH" in env

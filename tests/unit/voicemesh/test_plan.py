@@ -18,13 +18,31 @@ def test_without_settings_the_ports_are_the_documented_ones(tmp_path):
 def test_settings_move_ports_and_targets(tmp_path):
     env = {"PORT": "1111", "STT_PORT": "2222", "REDIS_PORT": "3333", "OTHER": "kept"}
     decided = plan.make(tmp_path, env)
-    made = decided.tier_env("postgresql://", "redis://")
+    made = decided.tier_env("persistence", "postgresql://", "redis://")
     assert made["PORT"] == "1111"
     assert made["GATEWAY_STT_TARGET"] == "127.0.0.1:2222"
     assert made["OTHER"] == "kept"
     assert made["DATABASE_URL"] == "postgresql://"
     assert made["MODELS_DIR"] == str(tmp_path / "models")
     assert 3333 in {place.port for place in decided.ports()}
+
+
+def test_a_tier_gets_the_secrets_it_needs_and_no_others(tmp_path):
+    keys = {"OPENAI_API_KEY": "a", "GROQ_API_KEY": "b", "LLM_OTHER_API_KEY": "c"}
+    decided = plan.make(tmp_path, {**keys, "PATH": "/bin", "DATABASE_URL": "of the shell"})
+    secrets = {*keys, "DATABASE_URL", "REDIS_URL"}
+    found = {}
+    for name in decided.tiers:
+        env = decided.tier_env(name, "postgresql://", "redis://")
+        assert env["PATH"] == "/bin"
+        found[name] = secrets & set(env)
+    assert found == {
+        "persistence": {"DATABASE_URL", "REDIS_URL"},
+        "gateway": {"REDIS_URL"},
+        "llm": set(keys),
+        "stt": set(),
+        "tts": set(),
+    }
 
 
 def test_the_port_of_a_server_of_others_is_not_ours_to_check(tmp_path):
@@ -35,7 +53,7 @@ def test_the_port_of_a_server_of_others_is_not_ours_to_check(tmp_path):
 def test_a_gateway_open_to_all_is_called_on_loopback(tmp_path):
     decided = plan.make(tmp_path, {"GATEWAY_HOST": "0.0.0.0"})
     assert decided.gateway.target == "127.0.0.1:8080"
-    assert decided.tier_env("", "")["GATEWAY_HOST"] == "0.0.0.0"
+    assert decided.tier_env("gateway", "", "")["GATEWAY_HOST"] == "0.0.0.0"
 
 
 def test_all_wrong_settings_are_named_at_once(tmp_path):

@@ -117,6 +117,12 @@ def environment(folder, **settings):
     return {**inherited, **env, "PYTHONPATH": str(fakes), **settings}
 
 
+def variables(pid):
+    """What a process was started with: `ps` of macOS and of Linux knows."""
+    ps = ["ps", "eww", "-p", str(pid), "-o", "command="]
+    return subprocess.run(ps, check=True, capture_output=True, text=True).stdout
+
+
 @pytest.fixture
 def up(tmp_path):
     """Starts the command; ends what a test leaves."""
@@ -197,6 +203,22 @@ def test_wrong_settings_are_all_named(up):
     assert running.process.wait(30) == 2
     assert "PORT='high'" in running.printed
     assert "STT_PORT='99999'" in running.printed
+
+
+def test_a_variable_that_is_no_setting_is_named_at_start(up):
+    running = up(STT_ENGINE="x").until("Ctrl-C ends everything")
+    line = "voicemesh: warning: STT_ENGINE is no setting; did you mean STT_ENGINES?"
+    assert running.printed.startswith(line)
+
+
+def test_a_tier_cannot_read_the_keys_of_others(up):
+    running = up(OPENAI_API_KEY="sk-1").until("Ctrl-C ends everything")
+    know = [
+        command.rpartition(" ")[2]
+        for pid, command in running.processes().items()
+        if "OPENAI_API_KEY" in variables(pid)
+    ]
+    assert know == ["llm_orchestrator"]
 
 
 def test_a_killed_supervisor_takes_everything_along(up):

@@ -1,0 +1,64 @@
+import pytest
+
+from gateway.utterances import Utterances
+
+
+@pytest.fixture
+def utterances():
+    return Utterances()
+
+
+def test_streams_that_count_alike_give_different_names(utterances):
+    first = utterances.begins("u1", stream=1)
+    utterances.finished("u1")
+    assert utterances.begins("u1", stream=2) != first
+
+
+def test_an_end_is_reported_once(utterances):
+    name = utterances.begins("u1", stream=1)
+    assert utterances.ends("u1") == name
+    assert utterances.ends("u1") is None
+    assert utterances.finished("u1") == name
+    assert not utterances
+
+
+def test_what_is_heard_again_keeps_its_name_and_is_not_reported_again(utterances):
+    spoken, speaking = (utterances.begins(f"u{n}", stream=1) for n in (1, 2))
+    utterances.ends("u1")
+    utterances.hear_again()
+    assert utterances.begins("u1", stream=2) is None
+    assert utterances.ends("u1") is None
+    assert utterances.begins("u2", stream=2) is None
+    assert utterances.ends("u2") == speaking
+    assert utterances.finished("u1") == spoken
+
+
+def test_the_client_ends_speech_under_its_own_name(utterances):
+    utterances.begins("u1", stream=1)
+    utterances.ended_by_client("item_1")
+    assert utterances.finished("item_1") == "item_1"
+    assert not utterances
+
+
+def test_an_end_that_crosses_the_clients_own_means_the_same_utterance(utterances):
+    utterances.begins("u1", stream=1)
+    utterances.ended_by_client("item_1")
+    assert utterances.ends("u1") is None
+    assert utterances.finished("u1") == "item_1", "the words came under the other name"
+
+
+def test_a_commit_that_is_sent_again_still_means_its_utterance(utterances):
+    utterances.begins("u1", stream=1)
+    utterances.ended_by_client("item_1")
+    utterances.hear_again()
+    assert utterances.begins("u1", stream=2) is None
+    assert utterances.finished("item_1") == "item_1"
+
+
+def test_abandoned_speech_is_forgotten_and_spoken_utterances_are_not(utterances):
+    spoken = utterances.begins("u1", stream=1)
+    utterances.ends("u1")
+    utterances.begins("u2", stream=1)
+    utterances.abandon()
+    assert utterances.ends("u2") is None
+    assert utterances.finished("u1") == spoken
