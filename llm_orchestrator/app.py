@@ -6,25 +6,24 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pkgutil import resolve_name
 
 import grpc
 
-from llm_orchestrator import metrics
 from llm_orchestrator.catalogue import Catalogue
 from llm_orchestrator.config import Config
-from llm_orchestrator.engine import Engine
 from llm_orchestrator.engines import ENGINES
+from llm_orchestrator.health import Watch
 from llm_orchestrator.orchestration import Orchestrator, Timeouts
 from llm_orchestrator.providers import Providers
 from llm_orchestrator.servicer import LlmServicer
+from mesh import chain
 from mesh import metrics as metrics_port
-from mesh.errors import NotInstalled
 from mesh.serve import Server, until_stopped
 from ovos.llm.v1 import llm_pb2_grpc
 
 SERVICE = "ovos.llm.v1.LlmOrchestratorService"
 OFFLINE = "offline"
+AWAY = "no server answers, or it has no model"
 CHANGE_IT = (
     "set OPENAI_API_KEY or GROQ_API_KEY, or LLM_OPENAI_BASE_URL for an OpenAI-compatible"
     " server, or start Ollama"
@@ -35,13 +34,7 @@ log = logging.getLogger(__name__)
 
 def load(config: Config) -> Providers:
     """The providers that take part."""
-    loaded: dict[str, Engine] = {}
-    absent: dict[str, str] = {}
-    for name in config.providers:
-        try:
-            loaded[name] = resolve_name(ENGINES[name])(config)
-        except (NotInstalled, ImportError) as error:
-            absent[name] = str(error)
+    loaded, absent = chain.load_engines(config.providers, ENGINES, lambda kind: kind(config), "llm")
     return Providers(loaded, absent)
 
 
@@ -85,34 +78,6 @@ async def running(config: Config, providers: Providers) -> AsyncIterator[Server]
             await provider.engine.close()
 
 
-class Watch:
-    """Keeps health and metrics true to who can answer."""
-
-    def __init__(self, providers: Providers, server: Server) -> None:
-        self._providers, self._server = providers, server
-        self._serving: bool | None = None
-
-    async def look(self) -> list[str]:
-        """See who is there now; their names, best first."""
-        async with asyncio.TaskGroup() as tasks:
-            for provider in self._providers.all:
-                tasks.create_task(provider.engine.refresh(), name=provider.name)
-        for provider in self._providers.all:
-            metrics.AVAILABLE.labels(provider.name).set(provider.available)
-        return [provider.name for provider in self._providers.all if provider.engine.available]
-
-    async def tell(self, names: Sequence[str]) -> None:
-        """Say SERVING while anybody is there."""
-        if bool(names) is not self._serving and not self._server.draining.is_set():
-            self._serving = bool(names)
-            await (self._server.ready() if names else self._server.unready())
-
-    async def keep(self, every_s: float) -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            await self.tell(await self.look())
-
-
 async def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT."""
     providers = load(config)
@@ -139,13 +104,9 @@ def announce(wanted: Sequence[str], there: Sequence[str], absent: Mapping[str, s
         there: Those of them that can answer now, best first.
         absent: Why the others cannot, as far as they say.
     """
-    for name in wanted:
-        if name not in there:
-            reason = absent.get(name, "no server answers, or it has no model")
-            log.info("engine absent", extra={"engine": name, "reason": reason})
+    missing = {name: absent.get(name, AWAY) for name in wanted if name not in there}
+    chain.announce(there, missing)
     if not there:
         log.error("no provider can answer", extra={"to_change": CHANGE_IT})
-        return
-    log.info("engine serves", extra={"engine": there[0], "chain": list(there)})
-    if there[0] == OFFLINE:
+    elif there[0] == OFFLINE:
         log.info("only the offline responder answers", extra={"to_change": CHANGE_IT})

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,64 @@ _NOT_CHAT = re.compile(
 )
 _OUR_FAULT = {400, 404, 405, 409, 413, 415, 422}
 """Statuses that say the request is wrong, not the provider's state."""
+
+
+class ChatCompletions:
+    """A provider behind an SDK of OpenAI's making: all of an engine but what is particular
+    to one provider, which a subclass says in `particulars`."""
+
+    available = True
+
+    def __init__(
+        self, name: str, client: Any, failures: tuple[type[Exception], ...], model: str
+    ) -> None:
+        """
+        Args:
+            name: Of the provider, in errors.
+            client: The SDK's client.
+            failures: What the SDK raises.
+            model: The one to ask for, unless a request names another.
+        """
+        self.model = model
+        self._name, self._client, self._failures = name, client, failures
+        self._completions = client.chat.completions  # imports more, so not in a turn
+
+    async def particulars(self, request: Request) -> dict[str, Any]:
+        """The model, and the parts of the request that this provider has its own way with."""
+        raise NotImplementedError
+
+    async def generate(self, request: Request) -> AsyncGenerator[News, None]:
+        reader = Reader(self._name, request)
+        async with aclosing(self._chunks(request)) as chunks:
+            async for chunk in chunks:
+                for news in reader.read(chunk):
+                    yield news
+        yield reader.end()
+
+    async def models(self) -> tuple[str, ...]:
+        try:
+            page = await self._client.models.list()
+        except self._failures as error:
+            raise failure(self._name, error) from error
+        return models(self.model, [getattr(model, "id", None) for model in page.data or ()])
+
+    async def refresh(self) -> None:
+        """Nothing to look for: the first answer will tell."""
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _chunks(self, request: Request) -> AsyncGenerator[Any, None]:
+        whole = body(request) | await self.particulars(request)
+        try:
+            stream = await self._completions.create(**whole)
+            try:
+                async for chunk in stream:
+                    yield chunk
+            finally:
+                await stream.close()
+        except self._failures as error:
+            raise failure(self._name, error) from error
 
 
 def body(request: Request) -> dict[str, Any]:

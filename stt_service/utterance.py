@@ -96,7 +96,8 @@ class Utterance:
                 metrics.HANDOVERS.labels(tried[-1], seat.name).inc()
             try:
                 heard = await self._hear_with(seat, guessed)
-            except MeshError:
+            except (MeshError, asyncio.CancelledError):
+                self._worker.chain.released(seat.name)
                 raise
             except Exception as error:  # whatever a library raises, the next one hears it
                 log.debug("engine raised", extra={"engine": seat.name}, exc_info=True)

@@ -50,7 +50,7 @@ class Worker:
         self.chain, self.silero = chain, silero
         self._threads = {
             name: ModelThreads(f"stt-{name}", engine.threads, max_waiting)
-            for name, engine in chain.candidates()
+            for name, engine in chain.engines.items()
         }
 
     @property
@@ -61,8 +61,7 @@ class Worker:
     @property
     def engines(self) -> list[Engine]:
         """All that are loaded, in the order of the settings."""
-        engines = dict(self.chain.candidates())
-        return [engines[name] for name in self.chain.names]
+        return list(self.chain.engines.values())
 
     def check_model(self, model: str) -> None:
         """
@@ -75,12 +74,12 @@ class Worker:
     def model_for(self, how: How, model: str) -> str:
         """Name of the model that will hear an utterance, as things are."""
         try:
-            return self.seat(how, model, ()).engine.model
+            return self._seats(how, model, ())[0].engine.model
         except Rejected:  # each utterance will say so
             return self.chain.serving[1].model
 
     def seat(self, how: How, model: str, tried: Collection[str]) -> Seat:
-        """The engine to hear an utterance with.
+        """The engine to hear an utterance with. Tell the chain how it went.
 
         Args:
             model: The one that is wanted, if it can be had.
@@ -89,14 +88,24 @@ class Worker:
         Raises:
             Rejected: no engine here knows the language.
         """
+        seats = self._seats(how, model, tried)
+        fresh = (seat for seat in seats if seat.name not in tried)
+        return next((seat for seat in fresh if self.chain.allows(seat.name)), seats[0])
+
+    def _seats(self, how: How, model: str, tried: Collection[str]) -> list[Seat]:
+        """Those that know the language, the best first.
+
+        Raises:
+            Rejected: there is none.
+        """
         able = [
             Seat(name, engine, self._threads[name])
-            for name, engine in self.chain.candidates()
+            for name, engine in self.chain.ranked()
             if knows(engine, how.language)
         ]
         if not able:
             raise Rejected("no engine knows this language", param="recognition.language_code")
-        return min(able, key=lambda seat: (seat.name in tried, seat.engine.model != model))
+        return sorted(able, key=lambda seat: (seat.name in tried, seat.engine.model != model))
 
     async def close(self) -> None:
         """Let the threads end, free the models."""

@@ -86,9 +86,7 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
     ) -> pb.ListVoicesResponse:
         response = pb.ListVoicesResponse()
         async with call.served(context):
-            engines = dict(self._worker.chain.candidates())
-            for name in self._worker.chain.names:
-                engine = engines[name]
+            for name, engine in self._worker.chain.engines.items():
                 voices = engine.voices
                 if wanted := request.language_code:
                     voices = [v for v in voices if languages.covers(wanted, v.languages[0])]

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from mesh.audio import SAMPLE_BYTES, Resampler, n_samples, to_pcm16
 from mesh.chain import Chain
@@ -70,17 +71,14 @@ class Speaker:
         self._worker, self._manner, self._rate_hz = worker, manner, rate_hz
         self._failed: set[str] = set()
         self._untold: tuple[str, str] | None = None  # a failure and its reason
+        self._is_told = False  # whether the client knows of an engine that does not speak
 
     @property
     def engine(self) -> str:
         """Name of the engine that will speak."""
-        for name, engine in self._candidates():
-            try:
-                engine.voice_for(self._manner)
-            except CannotSay:
-                continue
-            return name
-        return self._worker.chain.names[0]
+        ranked = self._worker.chain.ranked()
+        able = (n for n, e in ranked if n not in self._failed and self._has_voice(e))
+        return next(able, ranked[0][0])
 
     async def speak(self, text: str, pause_ms: int = 0) -> AsyncGenerator[Sound | Handover]:
         """Speak one segment. Closing this ends the engine's work on it.
@@ -93,13 +91,13 @@ class Speaker:
             Unavailable: every engine failed.
         """
         segment = _Progress(speakable(text))
-        for name, engine in self._candidates():
-            if segment.is_done:
-                break
+        for name, engine in self._candidates(segment):
             if self._untold is not None:
                 yield self._handover(*self._untold, serving=name)
             async with aclosing(self._attempt(name, engine, segment)) as sounds:
                 async for sound in sounds:
+                    if (worse := self._worse(name, segment)) is not None:
+                        yield worse
                     yield sound
         if not segment.is_done and self._failed.issuperset(self._worker.chain.names):
             raise Unavailable("every engine failed", tier="tts")
@@ -107,21 +105,39 @@ class Speaker:
             n_silent = int(pause_ms * self._rate_hz / 1000 / self._manner.speed)
             yield Sound(bytes(n_silent * SAMPLE_BYTES))
 
-    def _candidates(self) -> Iterator[tuple[str, Engine]]:
-        for name, engine in self._worker.chain.candidates():
-            if name not in self._failed:
-                yield name, engine
+    def _candidates(self, segment: _Progress) -> Iterator[tuple[str, Engine]]:
+        candidates = self._worker.chain.candidates(skip=self._failed)
+        while not segment.is_done and (candidate := next(candidates, None)) is not None:
+            yield candidate
+
+    def _has_voice(self, engine: Engine) -> bool:
+        try:
+            engine.voice_for(self._manner)
+        except CannotSay:
+            return False
+        return True
 
     def _handover(self, failed: str, reason: str, *, serving: str) -> Handover:
-        self._untold = None
+        self._untold, self._is_told = None, True
         metrics.HANDOVERS.labels(failed, serving).inc()
         return Handover(failed, serving, reason)
+
+    def _worse(self, serving: str, segment: _Progress) -> Handover | None:
+        """What to tell of an engine that speaks because a better one rests. Once a reply;
+        one that has no sounds for a language or a text is not better."""
+        for name, engine in self._worker.chain.engines.items():
+            if self._is_told or name == serving:
+                break
+            if name not in segment.declined and self._has_voice(engine):
+                self._is_told = True
+                return Handover(name, serving, "it rests after failures")
+        return None
 
     async def _attempt(
         self, name: str, engine: Engine, segment: _Progress
     ) -> AsyncGenerator[Sound]:
         """What is left of the segment, by one engine."""
-        halt = Halt()
+        halt, judge = Halt(), self._worker.chain.released
         rest, from_sample = segment.rest, segment.n_samples
         try:
             run = self._worker.run(lambda: self._on_thread(name, engine, rest.text, halt))
@@ -129,8 +145,9 @@ class Speaker:
                 async for sound in sounds:
                     yield segment.add(sound, rest, from_sample)
             segment.finish()
-            self._worker.chain.worked(name)
+            judge = self._worker.chain.worked
         except CannotSay as error:
+            segment.declined.add(name)
             log.debug("engine cannot say this", extra={"engine": name, "reason": str(error)})
         except MeshError:
             raise
@@ -139,10 +156,11 @@ class Speaker:
             log.debug("engine raised", extra={"engine": name}, exc_info=True)
             self._failed.add(name)
             self._untold = name, reason
-            self._worker.chain.failed(name, reason)
+            judge = partial(self._worker.chain.failed, reason=reason)
             segment.skip_what_was_said()
         finally:
             halt.stop()  # the thread may be deep inside the library
+            judge(name)
 
     def _on_thread(self, name: str, engine: Engine, text: str, halt: Halt) -> Iterator[Sound]:
         """Words are those of `text`, samples those of this attempt."""
@@ -173,6 +191,9 @@ class _Progress:
     def __init__(self, text: Speakable) -> None:
         self.rest = text
         self.n_samples = 0
+        self.declined: set[str] = set()
+        """Engines that have no sounds for it."""
+
         self._rest_words: list[Word] = []  # characters of `rest`, samples of the segment
 
     def add(self, sound: Sound, spoken: Speakable, from_sample: int) -> Sound:

@@ -77,8 +77,9 @@ def _stage(facts: Facts, part: str, command: str) -> str:
     serving = next((str(one["engine"]) for one in events if one["event"] == _SERVES), "?")
     reasons = {str(one["engine"]): str(one["reason"]) for one in events if one["event"] == _ABSENT}
     better = takewhile(lambda name: name != serving, facts.wanted.get(part, ()))
-    lines = [f"better: {n:<14} {_remedy(reasons[n], command)}" for n in better if n in reasons]
-    return f"\n{_INDENT}".join([serving, *lines])
+    absent = [f"{n + ':':<16}{_remedy(reasons[n], command)}" for n in better if n in reasons]
+    below = f"\n{_INDENT}better: " + f"\n{_INDENT}        ".join(absent)
+    return serving + below if absent else serving
 
 
 def _remedy(reason: str, command: str) -> str:

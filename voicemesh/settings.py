@@ -55,21 +55,20 @@ def engines(env: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 def unknown(env: Mapping[str, str]) -> list[str]:
     """What to say of variables that look like ours and are none, a line each."""
-    known = {}  # what it would be called if it had no name of its own -> what it is called
+    said = []
     for package, prefix in TIERS.items():
-        for field in dataclasses.fields(_config(package)):
-            known[f"{prefix}_{field.name}".upper()] = variable(field, prefix)
-    prefixes = tuple(f"{prefix.upper()}_" for prefix in TIERS.values())
-    return [
-        _no_setting(name, known)
-        for name in sorted(env)
-        if name.startswith(prefixes) and name not in known.values()
-    ]
-
-
-def _no_setting(name: str, known: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    return f"{name} is no setting" + (f"; did you mean {known[near[0]]}?" if near else "")
+        # By the names they would have, had none a name of its own: PORT is GATEWAY_PORT.
+        known = {
+            field.name.upper(): variable(field, prefix)
+            for field in dataclasses.fields(_config(package))
+        }
+        start = f"{prefix.upper()}_"
+        for name in sorted(env):
+            if name.startswith(start) and name not in known.values():
+                near = difflib.get_close_matches(name.removeprefix(start), known, n=1, cutoff=0.7)
+                hint = f"; did you mean {known[near[0]]}?" if near else ""
+                said.append(f"{name} is no setting{hint}")
+    return said
 
 
 def markdown() -> str:

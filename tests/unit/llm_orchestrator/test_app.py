@@ -1,16 +1,14 @@
-import asyncio
 import logging
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from llm_orchestrator import app
 from llm_orchestrator.config import Config
-from llm_orchestrator.providers import Providers
+from llm_orchestrator.health import Watch
 from ovos.llm.v1 import llm_pb2 as pb
 from ovos.llm.v1 import llm_pb2_grpc
-from tests.fakes.llm import FakeEngine, Model, Reply
 
 CONFIG = Config(port=0, metrics_port=0)
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -61,27 +59,6 @@ def test_nobody_is_announced_as_an_error(caplog):
     assert "Ollama" in line.to_change
 
 
-async def health(channel):
-    stub = health_pb2_grpc.HealthStub(channel)
-    answer = await stub.Check(health_pb2.HealthCheckRequest(service=app.SERVICE), timeout=5)
-    return answer.status
-
-
-async def test_health_follows_whether_anybody_can_answer():
-    engine = FakeEngine(Model())
-    providers = Providers({"one": engine})
-    async with (
-        app.running(CONFIG, providers) as server,
-        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
-    ):
-        watch = app.Watch(providers, server)
-        assert await health(channel) == NOT_SERVING
-        for engine.available, status in ((True, SERVING), (False, NOT_SERVING), (True, SERVING)):
-            await watch.tell(await watch.look())
-            assert await health(channel) == status
-    assert engine.closed
-
-
 @pytest.mark.parametrize("question", ["what is seven times eight", "who are you"])
 async def test_on_a_machine_with_nothing_offline_answers(question):
     config = Config(port=0, ollama_host=NOWHERE)
@@ -90,7 +67,7 @@ async def test_on_a_machine_with_nothing_offline_answers(question):
         app.running(config, providers) as server,
         grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
     ):
-        watch = app.Watch(providers, server)
+        watch = Watch(providers, server)
         assert await watch.look() == ["offline"]
         stub = llm_pb2_grpc.LlmOrchestratorServiceStub(channel)
         call = stub.Generate(metadata=(("x-tenant-id", "acme"),), timeout=10)
@@ -100,24 +77,3 @@ async def test_on_a_machine_with_nothing_offline_answers(question):
         done = [message async for message in call][-1].completed
     assert done.model == pb.ModelPreference(provider="offline", model="rules")
     assert "fifty six" in done.text or "offline responder" in done.text
-
-
-async def test_a_watch_sees_providers_come():
-    engine = FakeEngine(Model(Reply()))
-    engine.available = False
-    providers = Providers({"one": engine})
-    async with (
-        app.running(CONFIG, providers) as server,
-        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
-        asyncio.timeout(10),
-        asyncio.TaskGroup() as tasks,
-    ):
-        keeping = tasks.create_task(app.Watch(providers, server).keep(0.01), name="watch")
-        call = health_pb2_grpc.HealthStub(channel).Watch(
-            health_pb2.HealthCheckRequest(service=app.SERVICE)
-        )
-        assert (await call.read()).status == NOT_SERVING
-        engine.available = True
-        assert (await call.read()).status == SERVING
-        call.cancel()
-        keeping.cancel()

@@ -47,10 +47,10 @@ async def ask(serve, dial):
         f"/{SERVICE}/Call", request_serializer=pb.AppendRecordsRequest.SerializeToString
     )
 
-    async def ask(body, *messages, metadata=ACME, timeout=5, ends=True):
+    async def ask(body, *messages, metadata=ACME, limit_s=5, ends=True):
         bodies.append(body)
         with calling("stt"):
-            stream = method(metadata=metadata, timeout=timeout)
+            stream = method(metadata=metadata, timeout=limit_s)
             for message in messages:
                 await stream.write(message)
             if ends:
@@ -86,9 +86,9 @@ async def test_only_streams_of_an_open_length_need_no_deadline(ask):
         async with call.served(context, needs_deadline=False):
             pass
 
-    await ask(stream, timeout=None)
+    await ask(stream, limit_s=None)
     with pytest.raises(Rejected, match="set a deadline"):
-        await ask(unary, timeout=None)
+        await ask(unary, limit_s=None)
 
 
 async def test_a_bug_is_logged_with_the_ids_of_the_caller(ask, caplog):

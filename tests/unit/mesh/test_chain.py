@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from mesh.breaker import FAILURES
-from mesh.chain import Chain
+from mesh.chain import ENGINE_ABSENT, ENGINE_SERVES, Chain, announce
 from mesh.errors import NotInstalled, Unavailable
 
 ENGINES = {
@@ -22,6 +22,17 @@ def make(engine):
 
 def load(*names):
     return Chain.load(names, ENGINES, make, "stt")
+
+
+def names(entries):
+    return [name for name, _ in entries]
+
+
+def rested(chain, name):
+    """The engine's rest is over, and nobody has tried it since."""
+    for _ in range(FAILURES):
+        chain.failed(name, "no memory")
+    chain._breakers[name].revived()
 
 
 def test_the_first_that_loads_serves():
@@ -66,7 +77,8 @@ def test_an_engine_that_keeps_failing_makes_way_for_the_next(caplog):
     assert chain.serving[0] == "best"
     chain.failed("best", "no memory")
     assert chain.serving[0] == "second"
-    assert [name for name, _ in chain.candidates()] == ["second", "best"], "as a last resort"
+    assert names(chain.ranked()) == ["second", "best"]
+    assert names(chain.candidates()) == ["second", "best"], "as a last resort"
     [rests] = [r for r in caplog.records if r.message == "engine rests"]
     assert (rests.engine, rests.serving) == ("best", "second")
 
@@ -87,3 +99,50 @@ def test_when_all_rest_the_first_serves():
         for _ in range(FAILURES):
             chain.failed(name, "no memory")
     assert chain.serving[0] == "best"
+
+
+def test_after_a_rest_one_caller_is_the_trial_and_the_others_go_on():
+    chain = load("best", "second")
+    rested(chain, "best")
+    assert chain.serving[0] == "best", "asking who serves takes no trial"
+    trial, other = chain.candidates(), chain.candidates()
+    assert next(trial)[0] == "best"
+    assert next(other)[0] == "second"
+    assert chain.serving[0] == "second"
+    chain.worked("best")
+    assert next(chain.candidates())[0] == "best"
+
+
+def test_a_trial_that_fails_makes_it_rest_again():
+    chain = load("best", "second")
+    rested(chain, "best")
+    assert chain.allows("best")
+    chain.failed("best", "no memory")
+    assert names(chain.candidates()) == ["second", "best"]
+
+
+def test_a_trial_that_told_nothing_leaves_its_place_to_the_next():
+    chain = load("best", "second")
+    rested(chain, "best")
+    assert chain.allows("best")
+    assert not chain.allows("best")
+    chain.released("best")
+    assert chain.allows("best")
+
+
+def test_who_is_skipped_is_not_asked_for():
+    chain = load("best", "second")
+    rested(chain, "best")
+    skip = {"best"}
+    assert names(chain.candidates(skip)) == ["second"]
+    assert chain.allows("best"), "the trial is still to be had"
+
+
+def test_what_there_is_is_announced_where_others_can_read_it(caplog):
+    caplog.set_level(logging.INFO)
+    announce(["best", "second"], {"unfit": "its weights are not here"})
+    announce([], {})
+    absent, serves = caplog.records
+    assert (absent.message, absent.engine) == (ENGINE_ABSENT, "unfit")
+    assert (serves.message, serves.engine) == (ENGINE_SERVES, "best")
+    assert serves.chain == ["best", "second"]

@@ -47,6 +47,17 @@ def test_an_engine_that_fails_again_and_again_rests(worker):
     assert [engine.model for engine in worker.engines] == ["large", "small"]
 
 
+def test_after_a_rest_one_utterance_tries_the_engine_and_the_others_go_on(worker):
+    for _ in range(5):
+        worker.chain.failed("best", "test")
+    worker.chain._breakers["best"].revived()
+    assert worker.model_for(How(), "") == "large", "asking takes no trial"
+    assert worker.seat(How(), "", ()).name == "best"
+    assert worker.seat(How(), "", ()).name == "rest"
+    worker.chain.worked("best")
+    assert worker.seat(How(), "", ()).name == "best"
+
+
 def test_a_model_is_here_or_not(worker):
     worker.check_model("")
     worker.check_model("small")

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from mesh.audio import n_samples, to_float32
+from mesh.breaker import FAILURES
 from mesh.chain import Chain
 from mesh.errors import NotInstalled, Overloaded, Unavailable
 from mesh.threads import ModelThreads
 from tests.fakes.tts import CHAR_SAMPLES, LEVEL, RATE_HZ, FakeEngine
-from tts_service.engine import Manner
+from tts_service.engine import CannotSay, Manner
 from tts_service.loudness import TARGET_RMS, Levels
 from tts_service.worker import Handover, Sound, Worker, warm_up
 
@@ -88,6 +89,75 @@ async def test_an_engine_that_failed_does_not_speak_again_in_the_same_reply(thre
     assert bad.texts == ["One."]
     assert good.texts == ["One.", "Two."]
     assert speaker.engine == "good"
+
+
+def resting(tier: Worker, name: str) -> None:
+    for _ in range(FAILURES):
+        tier.chain.failed(name, "test")
+
+
+async def test_a_reply_that_begins_while_the_best_engine_rests_says_so_once(threads):
+    best, good = FakeEngine(), FakeEngine()
+    tier = worker(threads, best=best, good=good)
+    resting(tier, "best")
+    speaker = tier.speaker(Manner(), RATE_HZ)
+    assert speaker.engine == "good"
+    first, *rest = await said(speaker, "Hello there")
+    assert first == Handover("best", "good", "it rests after failures")
+    rest += await said(speaker, "And more.")
+    assert not [sound for sound in rest if isinstance(sound, Handover)]
+    assert best.texts == []
+
+
+async def test_an_engine_that_comes_to_rest_during_a_reply_is_told_of(threads):
+    tier = worker(threads, best=FakeEngine(), good=FakeEngine())
+    speaker = tier.speaker(Manner(), RATE_HZ)
+    assert not [s for s in await said(speaker, "One.") if isinstance(s, Handover)]
+    resting(tier, "best")
+    assert (await said(speaker, "Two."))[0] == Handover("best", "good", "it rests after failures")
+
+
+class Monoglot(FakeEngine):
+    def voice_for(self, manner: Manner) -> str:
+        if manner.language:
+            raise CannotSay("no voice speaks it")
+        return "hum"
+
+
+async def test_an_engine_that_lacks_the_language_is_not_a_better_one(threads):
+    tier = worker(threads, best=Monoglot(), good=FakeEngine())
+    speaker = tier.speaker(Manner(language="en-GB"), RATE_HZ)
+    assert speaker.engine == "good"
+    assert all(isinstance(sound, Sound) for sound in await said(speaker, "Hello there"))
+
+
+async def test_after_a_rest_one_reply_tries_the_engine_and_the_next_goes_on(threads):
+    best, good = FakeEngine(hold=True), FakeEngine()
+    tier = worker(threads, best=best, good=good)
+    resting(tier, "best")
+    tier.chain._breakers["best"].revived()
+    trial = tier.speaker(Manner(), RATE_HZ).speak("One.")
+    best.release()
+    await anext(trial)
+    async with asyncio.TaskGroup() as tasks:
+        other = tasks.create_task(said(tier.speaker(Manner(), RATE_HZ), "Two."))
+        while not tier.threads.waiting:
+            await asyncio.sleep(0)
+        best.release(100)
+        assert [sound async for sound in trial]
+    assert (best.texts, good.texts) == (["One."], ["Two."])
+    assert isinstance(other.result()[0], Handover)
+    assert tier.chain.serving[0] == "best"
+
+
+async def test_a_trial_that_is_cut_short_leaves_its_place_to_the_next(threads):
+    tier = worker(threads, best=FakeEngine(), good=FakeEngine())
+    resting(tier, "best")
+    tier.chain._breakers["best"].revived()
+    trial = tier.speaker(Manner(), RATE_HZ).speak("One.")
+    await anext(trial)
+    await trial.aclose()
+    assert tier.chain.allows("best")
 
 
 async def test_a_reply_that_nobody_can_speak_is_unavailable(threads):

@@ -1,7 +1,9 @@
 """With packages that are only a name, and an onnxruntime that only says what it knows."""
 
+import re
 import sys
 
+import msgspec
 import pytest
 
 from voicemesh import accelerator
@@ -40,13 +42,28 @@ def test_both_builds_together_are_named(environment):
     assert "\n" not in said
 
 
-def test_the_gpu_build_alone_is_well(environment):
+def test_the_gpu_build_alone_is_well(environment, tmp_path):
     module = knows("CUDAExecutionProvider", "CPUExecutionProvider")
     environment("onnxruntime-gpu", module=module)
+    (tmp_path / "capi").mkdir()
+    for name in ("shared", "cuda"):
+        library = tmp_path / "capi" / f"libonnxruntime_providers_{name}.so"
+        library.symlink_to(msgspec._core.__file__)  # any that loads
     assert accelerator.complaint() is None
 
 
-@pytest.mark.parametrize("module", [knows("CPUExecutionProvider"), "import nothing_like_it"])
-def test_a_gpu_build_that_does_not_know_cuda_is_named(environment, module):
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        (knows("CPUExecutionProvider"), "another onnxruntime is in its place"),
+        (knows("CUDAExecutionProvider"), "cannot open|no such file"),
+        ("import nothing_like_it", "No module named 'nothing_like_it'"),
+        ("import os; os.abort()", "status -6"),
+    ],
+)
+def test_a_gpu_build_that_cannot_use_cuda_is_named_with_the_reason(environment, module, why):
     environment("onnxruntime-gpu", module=module)
-    assert "does not know CUDA" in accelerator.complaint()
+    said = accelerator.complaint()
+    assert re.search(rf"onnxruntime-gpu does not work here \(.*({why}).*\)", said)
+    assert "CUDA 12" in said
+    assert "\n" not in said

@@ -34,7 +34,7 @@ def test_it_says_which_engine_serves_and_what_to_do_for_a_better_one():
     lines = banner.text(facts()).splitlines()
     [n] = [n for n, line in enumerate(lines) if "hears with" in line]
     assert lines[n].endswith("hears with   pocketsphinx")
-    assert lines[n + 1].split()[:3] == ["better:", "faster_whisper", "run"]
+    assert lines[n + 1].split()[:3] == ["better:", "faster_whisper:", "run"]
     assert lines[n + 1].endswith("voicemesh models pull whisper")
     assert "no model.bin" not in lines[n + 1]
     assert "better" not in lines[n + 2]
