@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 
 
 class NotInstalled(Exception):
-    """An engine cannot take part here. The message says what is missing and how to get it."""
+    """An engine cannot take part here. The message says what is missing and, after its last
+    `; `, what to do: `no weights in …; voicemesh models pull kokoro`."""
 
 
 class MeshError(Exception):

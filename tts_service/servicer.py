@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # generic to the type checker only
     Requests = AsyncIterator[pb.StreamingSynthesizeRequest]
 
 MAX_UNARY_CHARS = 1000
+MAX_UNARY_BYTES = 4_000_000  # with the rest of the message less than gRPC's 4 MiB
 
 log = logging.getLogger(__name__)
 
@@ -207,6 +208,10 @@ class _Reply:
 
 
 async def _whole(speaker: Speaker, text: str) -> bytes:
+    """
+    Raises:
+        Rejected: it is more than one message holds.
+    """
     segmenter = Segmenter()
     pcm = bytearray()
     for segment in segmenter.push(text) + segmenter.flush():
@@ -214,4 +219,8 @@ async def _whole(speaker: Speaker, text: str) -> bytes:
             async for sound in sounds:
                 if not isinstance(sound, Handover):
                     pcm += sound.pcm
+                if len(pcm) > MAX_UNARY_BYTES:
+                    raise Rejected(
+                        f"the audio is over {MAX_UNARY_BYTES} bytes: use the stream", param="text"
+                    )
     return bytes(pcm)

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from mesh.audio import n_samples, to_float32
+from mesh.audio import SAMPLE_BYTES, n_samples, to_float32
 from mesh.chain import Chain
 from ovos.common.v1 import common_pb2
 from ovos.tts.v1 import tts_pb2 as pb
@@ -25,8 +25,12 @@ from tests.unit.tts_service.tier import (
 from tts_service.app import running
 from tts_service.config import Config
 from tts_service.engines.espeak import Espeak
+from tts_service.servicer import MAX_UNARY_BYTES
 from tts_service.speech import UNASKED_S
 
+PCM48 = common_pb2.AudioFormat(
+    encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=48_000, channels=1
+)
 PROTO = str(Path(tts_pb2_grpc.__file__).parents[3])
 TALKS_FOREVER = """
 import sys, grpc
@@ -360,6 +364,22 @@ async def test_a_unary_call_that_is_wrong_is_refused(text, deadline_s):
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await tier.stub.Synthesize(request, metadata=TENANT, timeout=deadline_s)
         assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_audio_that_is_more_than_a_message_holds_is_refused():
+    async with serving(fake=FakeEngine()) as tier:
+        slow = pb.VoiceSelection(speaking_rate=0.25)
+        n_bytes = CHAR_SAMPLES * 4 * (48_000 // RATE_HZ) * SAMPLE_BYTES  # a character, so slow
+        fits, too_long = MAX_UNARY_BYTES // n_bytes - 30, 1000
+        for n_chars, code in ((fits, None), (too_long, grpc.StatusCode.INVALID_ARGUMENT)):
+            request = pb.SynthesizeRequest(text="x" * n_chars, audio_format=PCM48, voice=slow)
+            call = tier.stub.Synthesize(request, metadata=TENANT, timeout=TIMEOUT_S)
+            if code is None:
+                assert len((await call).audio) > 3_000_000
+                continue
+            with pytest.raises(grpc.aio.AioRpcError, match="use the stream") as raised:
+                await call
+            assert raised.value.code() == code
 
 
 async def test_a_unary_call_that_is_cancelled_stops_the_engine():

@@ -86,15 +86,15 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_WORKER_DRAINING: _ErrorCode.ValueType  # 4
     """The worker is draining; open the next stream elsewhere."""
     ERROR_CODE_RATE_LIMITED: _ErrorCode.ValueType  # 5
-    """A rate limit or quota of the tenant was hit; wait for retry_after."""
+    """A rate limit or quota of the tenant was hit; wait for retry_after. Not in use."""
     ERROR_CODE_UPSTREAM_FAILED: _ErrorCode.ValueType  # 6
     """The model or an upstream provider failed."""
     ERROR_CODE_TIMEOUT: _ErrorCode.ValueType  # 7
     """The deadline of the turn passed."""
     ERROR_CODE_FLOW_CONTROL: _ErrorCode.ValueType  # 8
-    """The peer sent more than its credit allowed."""
+    """The peer sent more than its credit allowed. Not in use: servers stop reading instead."""
     ERROR_CODE_STALE_ATTEMPT: _ErrorCode.ValueType  # 9
-    """A newer attempt of the same stream exists."""
+    """An attempt as new or newer of the same stream is being served."""
     ERROR_CODE_INTERNAL: _ErrorCode.ValueType  # 10
     """A defect in the service."""
 
@@ -114,15 +114,15 @@ ERROR_CODE_WORKER_OVERLOADED: ErrorCode.ValueType  # 3
 ERROR_CODE_WORKER_DRAINING: ErrorCode.ValueType  # 4
 """The worker is draining; open the next stream elsewhere."""
 ERROR_CODE_RATE_LIMITED: ErrorCode.ValueType  # 5
-"""A rate limit or quota of the tenant was hit; wait for retry_after."""
+"""A rate limit or quota of the tenant was hit; wait for retry_after. Not in use."""
 ERROR_CODE_UPSTREAM_FAILED: ErrorCode.ValueType  # 6
 """The model or an upstream provider failed."""
 ERROR_CODE_TIMEOUT: ErrorCode.ValueType  # 7
 """The deadline of the turn passed."""
 ERROR_CODE_FLOW_CONTROL: ErrorCode.ValueType  # 8
-"""The peer sent more than its credit allowed."""
+"""The peer sent more than its credit allowed. Not in use: servers stop reading instead."""
 ERROR_CODE_STALE_ATTEMPT: ErrorCode.ValueType  # 9
-"""A newer attempt of the same stream exists."""
+"""An attempt as new or newer of the same stream is being served."""
 ERROR_CODE_INTERNAL: ErrorCode.ValueType  # 10
 """A defect in the service."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
@@ -169,7 +169,9 @@ class AudioChunk(_message.Message):
     data: _builtins.bytes
     """Encoded samples. 20 to 200 ms per chunk; a server refuses more than 64 KiB."""
     sequence: _builtins.int
-    """Position of this chunk in its stream, starting at 1 with no gaps."""
+    """Position of this chunk in its stream, starting at 1 with no gaps. For traces:
+    receivers go by first_sample.
+    """
     first_sample: _builtins.int
     """Index of the first sample in `data`, counted from the start of the stream.
     Lets a receiver spot a gap, or a repeat after fail-over.
@@ -208,8 +210,10 @@ class SessionRef(_message.Message):
     conversation_id: _builtins.str
     """Conversation that items are stored under. Outlives a session."""
     attempt: _builtins.int
-    """Counts the workers that have served this stream, starting at 1. A worker
-    that sees a lower number than it has already served is stale and stops.
+    """Counts the calls made for this stream (a session's recognition, a response), starting
+    at 1. While one is open on a worker, a call with a higher number replaces it and one
+    with an equal or lower number is refused; whichever loses ends with ABORTED and
+    ERROR_CODE_STALE_ATTEMPT.
     """
     def __init__(
         self,

@@ -179,7 +179,9 @@ class GenerateResponse(_message.Message):
     COMPLETED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def started(self) -> Global___GenerationStarted:
-        """A provider has accepted the request."""
+        """A provider has begun to answer: sent just before its first token, so that all
+        provider switches come earlier, and again when it goes on after tool outputs.
+        """
 
     @_builtins.property
     def text_delta(self) -> Global___TextDelta:
@@ -453,7 +455,7 @@ class CancelGeneration(_message.Message):
 
     REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Why, for the trace: "barge_in", "client", "session_end"."""
+    """Why: "barge_in", "client", "session_end". Not in use so far."""
     def __init__(
         self,
         *,

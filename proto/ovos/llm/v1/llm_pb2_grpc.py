@@ -62,6 +62,9 @@ class LlmOrchestratorServiceServicer(object):
 
         The client sets a gRPC deadline: the time budget of the turn.
 
+        Of a response's streams on one worker only the one with the highest attempt lives; the
+        others end with ABORTED.
+
         Retry: safe on another worker until the first delta has arrived. After that
         the client must either accept the partial text or start a new response.
 
@@ -70,7 +73,7 @@ class LlmOrchestratorServiceServicer(object):
 
         Errors: INVALID_ARGUMENT for a broken protocol or a request that no provider can be
         asked; UNAVAILABLE when every provider failed before the first delta;
-        DEADLINE_EXCEEDED when the budget is spent; RESOURCE_EXHAUSTED when the worker is full.
+        DEADLINE_EXCEEDED when the budget is spent or no config comes within 5 s; RESOURCE_EXHAUSTED when the worker is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,6 +44,9 @@ class LlmOrchestratorServiceStub:
 
     The client sets a gRPC deadline: the time budget of the turn.
 
+    Of a response's streams on one worker only the one with the highest attempt lives; the
+    others end with ABORTED.
+
     Retry: safe on another worker until the first delta has arrived. After that
     the client must either accept the partial text or start a new response.
 
@@ -52,7 +55,7 @@ class LlmOrchestratorServiceStub:
 
     Errors: INVALID_ARGUMENT for a broken protocol or a request that no provider can be
     asked; UNAVAILABLE when every provider failed before the first delta;
-    DEADLINE_EXCEEDED when the budget is spent; RESOURCE_EXHAUSTED when the worker is full.
+    DEADLINE_EXCEEDED when the budget is spent or no config comes within 5 s; RESOURCE_EXHAUSTED when the worker is full.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_llm_pb2.ListModelsRequest, _llm_pb2.ListModelsResponse]
     """Lists models over all providers, the one that serves first. Needs a deadline; a
@@ -75,6 +78,9 @@ class LlmOrchestratorServiceAsyncStub(LlmOrchestratorServiceStub):
 
     The client sets a gRPC deadline: the time budget of the turn.
 
+    Of a response's streams on one worker only the one with the highest attempt lives; the
+    others end with ABORTED.
+
     Retry: safe on another worker until the first delta has arrived. After that
     the client must either accept the partial text or start a new response.
 
@@ -83,7 +89,7 @@ class LlmOrchestratorServiceAsyncStub(LlmOrchestratorServiceStub):
 
     Errors: INVALID_ARGUMENT for a broken protocol or a request that no provider can be
     asked; UNAVAILABLE when every provider failed before the first delta;
-    DEADLINE_EXCEEDED when the budget is spent; RESOURCE_EXHAUSTED when the worker is full.
+    DEADLINE_EXCEEDED when the budget is spent or no config comes within 5 s; RESOURCE_EXHAUSTED when the worker is full.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_llm_pb2.ListModelsRequest, _llm_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists models over all providers, the one that serves first. Needs a deadline; a
@@ -109,6 +115,9 @@ class LlmOrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The client sets a gRPC deadline: the time budget of the turn.
 
+        Of a response's streams on one worker only the one with the highest attempt lives; the
+        others end with ABORTED.
+
         Retry: safe on another worker until the first delta has arrived. After that
         the client must either accept the partial text or start a new response.
 
@@ -117,7 +126,7 @@ class LlmOrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT for a broken protocol or a request that no provider can be
         asked; UNAVAILABLE when every provider failed before the first delta;
-        DEADLINE_EXCEEDED when the budget is spent; RESOURCE_EXHAUSTED when the worker is full.
+        DEADLINE_EXCEEDED when the budget is spent or no config comes within 5 s; RESOURCE_EXHAUSTED when the worker is full.
         """
 
     @_abc_1.abstractmethod

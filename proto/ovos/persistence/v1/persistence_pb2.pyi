@@ -218,7 +218,7 @@ class AppendConfig(_message.Message):
     PRODUCER_ID_FIELD_NUMBER: _builtins.int
     DURABILITY_FIELD_NUMBER: _builtins.int
     producer_id: _builtins.str
-    """Name of the sender, for metrics and de-duplication."""
+    """Name of the sender. Not in use so far: records are told apart by record_id."""
     durability: Global___Durability.ValueType
     """When to acknowledge."""
     def __init__(

@@ -557,7 +557,9 @@ class Transcript(_message.Message):
     is_final: _builtins.bool
     """True once per utterance."""
     stable_chars: _builtins.int
-    """Leading characters of `text` that will not change any more."""
+    """Leading characters of `text` that will not change any more; so far 0 until it is
+    final.
+    """
     confidence: _builtins.float
     """Confidence, 0 to 1, if the model gives one."""
     language_code: _builtins.str

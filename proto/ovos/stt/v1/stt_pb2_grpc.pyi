@@ -43,12 +43,16 @@ class SttServiceStub:
     No gRPC deadline is set on this RPC: it lives as long as the session. Barge-in
     and clean shutdown use messages; RPC cancellation means "drop everything".
 
+    Of a session's streams on one worker only the one with the highest attempt lives; the
+    others end with ABORTED.
+
     Fail-over: the client keeps the audio after the last acknowledged sample. On
     UNAVAILABLE it opens a stream on another worker with attempt + 1, sets
     resume_from_sample and sends that audio again.
 
     Errors: INVALID_ARGUMENT for a broken protocol (no config first, a second config, a
-    gap in the samples, a chunk above 64 KiB); RESOURCE_EXHAUSTED when the worker is
+    gap in the samples, a chunk above 64 KiB); DEADLINE_EXCEEDED when no config comes
+    within 5 s; RESOURCE_EXHAUSTED when the worker is
     full: try another; UNAVAILABLE while it drains or when no engine can serve. What
     concerns one utterance only is `utterance_failed`.
     """
@@ -77,12 +81,16 @@ class SttServiceAsyncStub(SttServiceStub):
     No gRPC deadline is set on this RPC: it lives as long as the session. Barge-in
     and clean shutdown use messages; RPC cancellation means "drop everything".
 
+    Of a session's streams on one worker only the one with the highest attempt lives; the
+    others end with ABORTED.
+
     Fail-over: the client keeps the audio after the last acknowledged sample. On
     UNAVAILABLE it opens a stream on another worker with attempt + 1, sets
     resume_from_sample and sends that audio again.
 
     Errors: INVALID_ARGUMENT for a broken protocol (no config first, a second config, a
-    gap in the samples, a chunk above 64 KiB); RESOURCE_EXHAUSTED when the worker is
+    gap in the samples, a chunk above 64 KiB); DEADLINE_EXCEEDED when no config comes
+    within 5 s; RESOURCE_EXHAUSTED when the worker is
     full: try another; UNAVAILABLE while it drains or when no engine can serve. What
     concerns one utterance only is `utterance_failed`.
     """
@@ -114,12 +122,16 @@ class SttServiceServicer(metaclass=_abc_1.ABCMeta):
         No gRPC deadline is set on this RPC: it lives as long as the session. Barge-in
         and clean shutdown use messages; RPC cancellation means "drop everything".
 
+        Of a session's streams on one worker only the one with the highest attempt lives; the
+        others end with ABORTED.
+
         Fail-over: the client keeps the audio after the last acknowledged sample. On
         UNAVAILABLE it opens a stream on another worker with attempt + 1, sets
         resume_from_sample and sends that audio again.
 
         Errors: INVALID_ARGUMENT for a broken protocol (no config first, a second config, a
-        gap in the samples, a chunk above 64 KiB); RESOURCE_EXHAUSTED when the worker is
+        gap in the samples, a chunk above 64 KiB); DEADLINE_EXCEEDED when no config comes
+        within 5 s; RESOURCE_EXHAUSTED when the worker is
         full: try another; UNAVAILABLE while it drains or when no engine can serve. What
         concerns one utterance only is `utterance_failed`.
         """

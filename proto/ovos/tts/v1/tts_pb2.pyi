@@ -137,7 +137,7 @@ class StreamingSynthesizeResponse(_message.Message):
 
     @_builtins.property
     def error(self) -> _common_pb2.ErrorDetail:
-        """A failure that leaves the stream open."""
+        """A failure that leaves the stream open. Not sent so far: `degraded` is the only one."""
 
     @_builtins.property
     def finished(self) -> Global___SynthesisFinished:
@@ -145,7 +145,9 @@ class StreamingSynthesizeResponse(_message.Message):
 
     @_builtins.property
     def degraded(self) -> Global___SynthesisDegraded:
-        """From here on a worse engine speaks. Sent once, when the engine changes."""
+        """From here on a worse engine speaks. Sent once, before its first audio, also when
+        the stream begins with it because a better one rests after failures.
+        """
 
     def __init__(
         self,
@@ -183,7 +185,7 @@ class StreamingSynthesisConfig(_message.Message):
     CHUNK_DURATION_FIELD_NUMBER: _builtins.int
     CREDIT_FIELD_NUMBER: _builtins.int
     response_id: _builtins.str
-    """Response the audio belongs to."""
+    """Response the audio belongs to. Not in use so far."""
     segmentation: Global___SegmentationMode.ValueType
     """How text is cut into segments."""
     @_builtins.property
@@ -379,7 +381,9 @@ Global___SynthesisReady: _TypeAlias = SynthesisReady  # noqa: Y015
 
 @_typing.final
 class SynthesisDegraded(_message.Message):
-    """The engine that spoke so far failed and the next one of the chain took over."""
+    """A better engine of the chain failed, now or lately, and another one speaks for it. One
+    that lacks the language is not a better one.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -387,7 +391,7 @@ class SynthesisDegraded(_message.Message):
     SERVING_ENGINE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     failed_engine: _builtins.str
-    """Engine that failed."""
+    """Engine that failed, or rests after failures."""
     serving_engine: _builtins.str
     """Engine that speaks now."""
     reason: _builtins.str
@@ -590,7 +594,7 @@ class SynthesizeRequest(_message.Message):
     VOICE_FIELD_NUMBER: _builtins.int
     AUDIO_FORMAT_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """Text, 1000 characters at most."""
+    """Text, 1000 characters at most; spoken, 4,000,000 bytes at most."""
     @_builtins.property
     def session(self) -> _common_pb2.SessionRef:
         """Whose text this is."""

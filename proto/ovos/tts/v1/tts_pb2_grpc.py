@@ -71,9 +71,11 @@ class TtsServiceServicer(object):
         Fail-over: segments are independent. On UNAVAILABLE the client sends the text
         of unfinished segments to another worker and skips the samples it has played.
 
+        Attempts of a response do not replace one another here: each stream speaks.
+
         No deadline is needed: the stream lasts as long as the reply. Errors:
         INVALID_ARGUMENT for a broken protocol (no config first, a gap in the text, too much
-        text); RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
+        text); DEADLINE_EXCEEDED when no config comes within 5 s; RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
         drains or when every engine of the chain has failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -83,8 +85,10 @@ class TtsServiceServicer(object):
     def Synthesize(self, request, context):
         """Speaks one short text in one answer. Safe to retry and to hedge.
 
+        The audio must fit into one message: 4,000,000 bytes, which is 83 s at 24 kHz.
+
         Needs a deadline. Cancelling it stops the engine. Errors: INVALID_ARGUMENT for a text
-        that is empty or too long, or without a deadline; RESOURCE_EXHAUSTED when the worker
+        that is empty or too long, or whose audio is, or without a deadline; RESOURCE_EXHAUSTED when the worker
         is full; UNAVAILABLE when every engine of the chain has failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -48,16 +48,20 @@ class TtsServiceStub:
     Fail-over: segments are independent. On UNAVAILABLE the client sends the text
     of unfinished segments to another worker and skips the samples it has played.
 
+    Attempts of a response do not replace one another here: each stream speaks.
+
     No deadline is needed: the stream lasts as long as the reply. Errors:
     INVALID_ARGUMENT for a broken protocol (no config first, a gap in the text, too much
-    text); RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
+    text); DEADLINE_EXCEEDED when no config comes within 5 s; RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
     drains or when every engine of the chain has failed.
     """
     Synthesize: _grpc.UnaryUnaryMultiCallable[_tts_pb2.SynthesizeRequest, _tts_pb2.SynthesizeResponse]
     """Speaks one short text in one answer. Safe to retry and to hedge.
 
+    The audio must fit into one message: 4,000,000 bytes, which is 83 s at 24 kHz.
+
     Needs a deadline. Cancelling it stops the engine. Errors: INVALID_ARGUMENT for a text
-    that is empty or too long, or without a deadline; RESOURCE_EXHAUSTED when the worker
+    that is empty or too long, or whose audio is, or without a deadline; RESOURCE_EXHAUSTED when the worker
     is full; UNAVAILABLE when every engine of the chain has failed.
     """
     ListVoices: _grpc.UnaryUnaryMultiCallable[_tts_pb2.ListVoicesRequest, _tts_pb2.ListVoicesResponse]
@@ -83,16 +87,20 @@ class TtsServiceAsyncStub(TtsServiceStub):
     Fail-over: segments are independent. On UNAVAILABLE the client sends the text
     of unfinished segments to another worker and skips the samples it has played.
 
+    Attempts of a response do not replace one another here: each stream speaks.
+
     No deadline is needed: the stream lasts as long as the reply. Errors:
     INVALID_ARGUMENT for a broken protocol (no config first, a gap in the text, too much
-    text); RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
+    text); DEADLINE_EXCEEDED when no config comes within 5 s; RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
     drains or when every engine of the chain has failed.
     """
     Synthesize: _aio.UnaryUnaryMultiCallable[_tts_pb2.SynthesizeRequest, _tts_pb2.SynthesizeResponse]  # type: ignore[assignment]
     """Speaks one short text in one answer. Safe to retry and to hedge.
 
+    The audio must fit into one message: 4,000,000 bytes, which is 83 s at 24 kHz.
+
     Needs a deadline. Cancelling it stops the engine. Errors: INVALID_ARGUMENT for a text
-    that is empty or too long, or without a deadline; RESOURCE_EXHAUSTED when the worker
+    that is empty or too long, or whose audio is, or without a deadline; RESOURCE_EXHAUSTED when the worker
     is full; UNAVAILABLE when every engine of the chain has failed.
     """
     ListVoices: _aio.UnaryUnaryMultiCallable[_tts_pb2.ListVoicesRequest, _tts_pb2.ListVoicesResponse]  # type: ignore[assignment]
@@ -121,9 +129,11 @@ class TtsServiceServicer(metaclass=_abc_1.ABCMeta):
         Fail-over: segments are independent. On UNAVAILABLE the client sends the text
         of unfinished segments to another worker and skips the samples it has played.
 
+        Attempts of a response do not replace one another here: each stream speaks.
+
         No deadline is needed: the stream lasts as long as the reply. Errors:
         INVALID_ARGUMENT for a broken protocol (no config first, a gap in the text, too much
-        text); RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
+        text); DEADLINE_EXCEEDED when no config comes within 5 s; RESOURCE_EXHAUSTED when the worker is full: try another; UNAVAILABLE while it
         drains or when every engine of the chain has failed.
         """
 
@@ -135,8 +145,10 @@ class TtsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tts_pb2.SynthesizeResponse, _abc.Awaitable[_tts_pb2.SynthesizeResponse]]:
         """Speaks one short text in one answer. Safe to retry and to hedge.
 
+        The audio must fit into one message: 4,000,000 bytes, which is 83 s at 24 kHz.
+
         Needs a deadline. Cancelling it stops the engine. Errors: INVALID_ARGUMENT for a text
-        that is empty or too long, or without a deadline; RESOURCE_EXHAUSTED when the worker
+        that is empty or too long, or whose audio is, or without a deadline; RESOURCE_EXHAUSTED when the worker
         is full; UNAVAILABLE when every engine of the chain has failed.
         """
 

@@ -73,7 +73,9 @@ class WorkerStatus(_message.Message):
     """Software version."""
     @_builtins.property
     def first_output_p95(self) -> _duration_pb2.Duration:
-        """95th percentile of the time from input to first output, last 30 s."""
+        """95th percentile of the time from input to first output, last 30 s. Not filled so far:
+        see the tiers' metrics.
+        """
 
     def __init__(
         self,
@@ -143,7 +145,7 @@ class WatchStatusRequest(_message.Message):
 
     CALLER_ID_FIELD_NUMBER: _builtins.int
     caller_id: _builtins.str
-    """Name of the calling process, to tell its streams from those of others."""
+    """Name of the calling process. Not in use so far."""
     def __init__(
         self,
         *,

@@ -64,8 +64,8 @@ class WorkerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchStatus(self, request, context):
-        """Sends the load now and then at a steady pace: every 200 ms while the caller has
-        streams on this worker, every second otherwise. Three missed messages mean that
+        """Sends the load now and then at a steady pace: every 200 ms while there are streams on
+        this worker, every second otherwise. Three missed messages mean that
         the worker hangs or is cut off. (A worker that dies is seen within milliseconds,
         by the reset of its connection.) It ends with the worker, or when cancelled; set no
         deadline.

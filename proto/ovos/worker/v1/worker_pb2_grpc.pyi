@@ -36,8 +36,8 @@ class WorkerServiceStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_worker_pb2.GetStatusRequest, _worker_pb2.GetStatusResponse]
     """Reads the worker's load once. Needs a deadline; has no errors of its own."""
     WatchStatus: _grpc.UnaryStreamMultiCallable[_worker_pb2.WatchStatusRequest, _worker_pb2.WatchStatusResponse]
-    """Sends the load now and then at a steady pace: every 200 ms while the caller has
-    streams on this worker, every second otherwise. Three missed messages mean that
+    """Sends the load now and then at a steady pace: every 200 ms while there are streams on
+    this worker, every second otherwise. Three missed messages mean that
     the worker hangs or is cut off. (A worker that dies is seen within milliseconds,
     by the reset of its connection.) It ends with the worker, or when cancelled; set no
     deadline.
@@ -55,8 +55,8 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     GetStatus: _aio.UnaryUnaryMultiCallable[_worker_pb2.GetStatusRequest, _worker_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Reads the worker's load once. Needs a deadline; has no errors of its own."""
     WatchStatus: _aio.UnaryStreamMultiCallable[_worker_pb2.WatchStatusRequest, _worker_pb2.WatchStatusResponse]  # type: ignore[assignment]
-    """Sends the load now and then at a steady pace: every 200 ms while the caller has
-    streams on this worker, every second otherwise. Three missed messages mean that
+    """Sends the load now and then at a steady pace: every 200 ms while there are streams on
+    this worker, every second otherwise. Three missed messages mean that
     the worker hangs or is cut off. (A worker that dies is seen within milliseconds,
     by the reset of its connection.) It ends with the worker, or when cancelled; set no
     deadline.
@@ -83,8 +83,8 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_pb2.WatchStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_worker_pb2.WatchStatusResponse], _abc.AsyncIterator[_worker_pb2.WatchStatusResponse]]:
-        """Sends the load now and then at a steady pace: every 200 ms while the caller has
-        streams on this worker, every second otherwise. Three missed messages mean that
+        """Sends the load now and then at a steady pace: every 200 ms while there are streams on
+        this worker, every second otherwise. Three missed messages mean that
         the worker hangs or is cut off. (A worker that dies is seen within milliseconds,
         by the reset of its connection.) It ends with the worker, or when cancelled; set no
         deadline.

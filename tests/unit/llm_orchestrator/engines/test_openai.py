@@ -50,7 +50,7 @@ async def test_a_server_without_a_model_is_unavailable():
 async def test_openai_itself_has_a_default_model_and_its_own_name_for_the_limit():
     engine = OpenAiEngine(Config(openai_api_key="sk-1"))
     assert engine.model == DEFAULT_MODEL
-    body = await engine._body(REQUEST)
+    body = await engine.particulars(REQUEST)
     assert body["max_completion_tokens"] == 9
     assert body["stream_options"] == {"include_usage": True}
     await engine.close()
