@@ -6,6 +6,7 @@ Source: realtime contract §1.1 and §1.3. Who asks is the business of `auth`.
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Mapping, Sequence
 
 from gateway.realtime.refusals import Refusal, Refused, refuse
@@ -14,6 +15,7 @@ AUTH_CLOSE, SHAPE_CLOSE, SESSION_CLOSE = 3000, 4000, 4004
 
 FULL = Refusal("server_overloaded", "The server takes no new sessions now.")
 
+_MODEL = re.compile(r"[\w.:/@+-]{1,128}")
 _BETA_HEADER, _BETA_PROTOCOL = "realtime=v1", "openai-beta.realtime-v1"
 
 
@@ -45,7 +47,8 @@ def wanted_model(
             "You must provide a model parameter, for example "
             "wss://api.openai.com/v1/realtime?model=gpt-realtime-1.5",
         )
-    if not any(fnmatch.fnmatchcase(model, known) for known in models):
+    is_known = any(fnmatch.fnmatchcase(model, known) for known in models)
+    if not is_known or not _MODEL.fullmatch(model):
         raise refuse(
             "invalid_model",
             f'Model "{model[:128]}" is not supported in realtime mode. '

@@ -154,7 +154,7 @@ class Facts:
             conversation_id=self._session.conversation_id,
             ordinal=fact.ordinal,
             status=_STATUSES[fact.item.status],
-            text=fact.text,
+            text=fact.text.replace("\0", ""),  # which PostgreSQL does not take
             response_id=fact.response_id,
             version=fact.version,
         )

@@ -17,8 +17,7 @@ from llm_orchestrator.orchestration import Orchestrator, Timeouts
 from llm_orchestrator.providers import Providers
 from llm_orchestrator.servicer import LlmServicer
 from mesh import chain
-from mesh import metrics as metrics_port
-from mesh.serve import Server, until_stopped
+from mesh.serve import Server, run, until_stopped
 from ovos.llm.v1 import llm_pb2_grpc
 
 SERVICE = "ovos.llm.v1.LlmOrchestratorService"
@@ -81,19 +80,18 @@ async def running(config: Config, providers: Providers) -> AsyncIterator[Server]
 async def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT."""
     providers = load(config)
-    stop_metrics = metrics_port.serve(config.host, config.metrics_port)
-    try:
-        async with running(config, providers) as server:
-            watch = Watch(providers, server)
-            names = await watch.look()
-            announce(config.providers, names, providers.absent)
-            await watch.tell(names)
-            async with asyncio.TaskGroup() as tasks:
-                keeping = tasks.create_task(watch.keep(config.probe_every_s), name="watch")
-                await until_stopped(server)
-                keeping.cancel()
-    finally:
-        await asyncio.to_thread(stop_metrics)
+
+    async def until(server: Server) -> None:
+        watch = Watch(providers, server)
+        names = await watch.look()
+        announce(config.providers, names, providers.absent)
+        await watch.tell(names)
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(watch.keep(config.probe_every_s), name="watch")
+            await until_stopped(server)
+            keeping.cancel()
+
+    await run(running(config, providers), config.host, config.metrics_port, until=until)
 
 
 def announce(wanted: Sequence[str], there: Sequence[str], absent: Mapping[str, str]) -> None:

@@ -203,6 +203,9 @@ async def answering(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterato
     except grpc.aio.AbortError:
         raise
     except Exception:
+        if context.done():  # the caller left; a write that it cut off is no fault of ours
+            log.debug("the caller left", exc_info=True)
+            return
         log.exception("handler failed")
         status = to_status(Broken("The service failed inside."))
         await context.abort_with_status(rpc_status.to_status(status))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest, start_http_server
 
@@ -39,6 +41,20 @@ def serve(host: str, port: int) -> Callable[[], None]:
         thread.join()
 
     return stop
+
+
+@asynccontextmanager
+async def serving(host: str, port: int) -> AsyncIterator[None]:
+    """Answer /metrics inside.
+
+    Raises:
+        OSError: the port is taken; the message names it.
+    """
+    stop = serve(host, port)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(stop)  # it waits for a page that is being rendered
 
 
 def page() -> tuple[bytes, str]:

@@ -6,7 +6,8 @@
     await server.ready()      # health says SERVING
     await until_stopped(server)
 
-Every server also answers grpc.health.v1, reflection and ovos.worker.v1.WorkerService.
+`run` does it for a whole tier. Every server also answers grpc.health.v1, reflection and
+ovos.worker.v1.WorkerService.
 The channel options are measured ones; the defaults queue 85 s of audio a stream.
 """
 
@@ -15,14 +16,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mesh.errors import Draining, answering
+from mesh import metrics
+from mesh.errors import Draining, NotInstalled, Unavailable, answering
 from mesh.health import HealthServicer, Load, WorkerServicer
 from ovos.worker.v1 import worker_pb2, worker_pb2_grpc
 
@@ -188,6 +191,31 @@ async def until_stopped(server: Server) -> None:
         await server.stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+async def run(
+    tier: AbstractAsyncContextManager[Server],
+    host: str,
+    metrics_port: int,
+    *,
+    until: Callable[[Server], Awaitable[None]] = until_stopped,
+) -> None:
+    """Serve a tier, with its /metrics, until SIGTERM or SIGINT.
+
+    Args:
+        tier: Entered, its server listens; leaving it stops it.
+        until: What to do meanwhile; it ends when the tier is to end.
+
+    Raises:
+        SystemExit: there is nothing to serve with; the log says why.
+    """
+    async with metrics.serving(host, metrics_port):
+        try:
+            async with tier as server:
+                await until(server)
+        except (Unavailable, NotInstalled) as error:
+            log.critical("no engine", extra={"reason": str(error)})
+            raise SystemExit(1) from error
 
 
 class _Refusal(grpc.aio.ServerInterceptor):

@@ -48,14 +48,16 @@ async def serve(
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # each attempt is a warning to it
     redis = connect(config.redis_url, timeout_s=_REDIS_S)
     reader = connect(config.redis_url, timeout_s=_REDIS_S + READ_WAIT_MS / 1000)
-    stop_metrics = metrics_port.serve(config.host, config.metrics_port)
     unfit: ExceptionGroup[MigrationError] | None = None
     try:
-        async with Database(
-            config.database_url,
-            connections=config.database_connections,
-            statement_s=config.statement_s,
-        ) as database:
+        async with (
+            metrics_port.serving(config.host, config.metrics_port),
+            Database(
+                config.database_url,
+                connections=config.database_connections,
+                statement_s=config.statement_s,
+            ) as database,
+        ):
             store = Store(database)
             server = _server(config, store, redis)
             consumer = Consumer(reader, store, config)
@@ -70,7 +72,6 @@ async def serve(
     except* MigrationError as errors:
         unfit = errors
     finally:
-        stop_metrics()
         await redis.aclose()
         await reader.aclose()
     if unfit:  # out here, where it is not wrapped in another group

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import grpc
 
-from mesh import metrics as metrics_port
 from mesh.chain import Chain
-from mesh.errors import NotInstalled, Unavailable
+from mesh.errors import NotInstalled
 from mesh.health import Load
-from mesh.serve import Server, until_stopped
+from mesh.serve import Server, run
 from ovos.stt.v1 import stt_pb2_grpc
 from stt_service import metrics
 from stt_service.config import Config
@@ -25,8 +23,6 @@ from stt_service.vad import Silero
 from stt_service.worker import Worker
 
 SERVICE = "ovos.stt.v1.SttService"
-
-log = logging.getLogger(__name__)
 
 
 def load(config: Config) -> Chain[Engine]:
@@ -113,15 +109,7 @@ async def serve(config: Config) -> None:
     Raises:
         SystemExit: nothing can be heard with; the log says why.
     """
-    stop_metrics = metrics_port.serve(config.host, config.metrics_port)
-    try:
-        async with running(config) as server:
-            await until_stopped(server)
-    except (Unavailable, NotInstalled) as error:
-        log.critical("no engine", extra={"reason": str(error)})
-        raise SystemExit(1) from error
-    finally:
-        await asyncio.to_thread(stop_metrics)
+    await run(running(config), config.host, config.metrics_port)
 
 
 def _defaults(config: Config) -> Settings:

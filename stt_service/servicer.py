@@ -10,7 +10,7 @@ import grpc
 
 from mesh import call
 from mesh.audio import SAMPLE_BYTES, n_samples, resample
-from mesh.errors import Draining, Rejected, answering, deadline_required
+from mesh.errors import Draining, Rejected
 from ovos.stt.v1 import stt_pb2 as pb
 from ovos.stt.v1 import stt_pb2_grpc
 from stt_service import hearing, metrics, wire
@@ -50,14 +50,13 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
     async def StreamingRecognize(  # type: ignore[override]  # see stream.py
         self, requests: Requests, context: Context
     ) -> None:
-        async with answering(context):
-            caller = call.caller(context)
+        async with call.served(context, needs_deadline=False) as caller:
             if self._draining().is_set():
-                raise Draining("this worker is going away", tier="stt")
-            with caller.bound(), self.slots.taken():
-                config = (await call.first(requests, "config")).config
-                session = config.session
-                call.check_tenant(session, caller.tenant_id)
+                raise Draining("this worker is going away")
+            config = (await call.first(requests, "config")).config
+            session = config.session
+            call.check_tenant(session, caller.tenant_id)
+            with self.slots.taken():
                 stream = Stream(self._worker, self._opening(config), requests, context)
                 with self._attempts.newest(
                     caller.tenant_id, session.session_id, session.attempt, stream.stop
@@ -69,9 +68,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         request: pb.RecognizeRequest,
         context: grpc.aio.ServicerContext[pb.RecognizeRequest, pb.RecognizeResponse],
     ) -> pb.RecognizeResponse:
-        async with answering(context):
-            deadline_required(context)
-            caller = call.caller(context)
+        async with call.served(context) as caller:
             call.check_tenant(request.session, caller.tenant_id)
             rate_hz = wire.rate_of(request.audio_format)
             self._worker.check_model(request.recognition.model)
@@ -79,7 +76,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
                 raise Rejected(f"audio is {MAX_UNARY_BYTES} bytes at most", param="audio")
             if len(request.audio) % SAMPLE_BYTES:
                 raise Rejected("audio is whole samples", param="audio")
-            with caller.bound(), self.slots.taken():
+            with self.slots.taken():
                 transcript = await self._recognize(request, rate_hz)
         return pb.RecognizeResponse(transcript=transcript)
 
@@ -88,10 +85,9 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         request: pb.ListModelsRequest,
         context: grpc.aio.ServicerContext[pb.ListModelsRequest, pb.ListModelsResponse],
     ) -> pb.ListModelsResponse:
-        async with answering(context):
-            deadline_required(context)
-            call.caller(context)
-        return pb.ListModelsResponse(models=map(wire.model_of, self._worker.engines))
+        async with call.served(context):
+            models = map(wire.model_of, self._worker.engines)
+        return pb.ListModelsResponse(models=models)
 
     def _opening(self, config: pb.StreamingRecognitionConfig) -> Opening:
         """

@@ -52,6 +52,8 @@ class Decoder:
         config = self._c.ps_config_parse_json(None, json.dumps(files | settings).encode())
         self._decoder = self._c.ps_init(config)
         self._c.ps_config_free(config)  # the decoder keeps a reference of its own
+        # `ps_init` turns its log on again, which tells the words it considers.
+        self._c.err_set_loglevel_str(b"FATAL")
         if not self._decoder:
             raise NotInstalled(f"pocketsphinx cannot load its model in {model}")
         self._in_utterance = False

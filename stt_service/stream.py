@@ -68,6 +68,8 @@ class Stream:
             MeshError: the client broke the protocol, or the stream was stopped.
         """
         failure: ExceptionGroup[MeshError] | None = None
+        # Or a write that is cut off takes them along, and our status never goes out (grpcio).
+        await self._context.send_initial_metadata(())
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._listener = self._listen(tasks)

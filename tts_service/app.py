@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import grpc
 
-from mesh import metrics as metrics_port
 from mesh.chain import Chain
-from mesh.errors import Unavailable
 from mesh.health import Load
-from mesh.serve import Server, until_stopped
+from mesh.serve import Server, run
 from mesh.threads import ModelThreads
 from ovos.tts.v1 import tts_pb2_grpc
 from tts_service import metrics
@@ -25,8 +21,6 @@ from tts_service.servicer import TtsServicer
 from tts_service.worker import Worker, warm_up
 
 SERVICE = "ovos.tts.v1.TtsService"
-
-log = logging.getLogger(__name__)
 
 
 def load(config: Config, levels: Levels) -> Chain[Engine]:
@@ -88,12 +82,4 @@ async def serve(config: Config) -> None:
     Raises:
         SystemExit: no engine can be loaded; the log says why.
     """
-    stop_metrics = metrics_port.serve(config.host, config.metrics_port)
-    try:
-        async with running(config) as server:
-            await until_stopped(server)
-    except Unavailable as error:
-        log.critical("no engine", extra={"reason": error.detail})
-        raise SystemExit(1) from error
-    finally:
-        await asyncio.to_thread(stop_metrics)
+    await run(running(config), config.host, config.metrics_port)

@@ -21,6 +21,7 @@ from .refusals import Refused, missing, refuse, unknown, wrong_type, wrong_value
 Check = Callable[[Any, str], Any]
 
 MAX_JSON = 32 << 10
+MAX_DEPTH = 64
 
 
 def at(path: str, key: str) -> str:
@@ -166,10 +167,20 @@ def json_object(value: Any, path: str) -> dict[str, Any]:
     """An object whose inside is not ours to judge, up to MAX_JSON bytes."""
     if not isinstance(value, dict):
         raise wrong_type(path, "an object", value)
+    if _is_deeper(value, MAX_DEPTH):
+        message = f"Invalid '{path}': nested too deeply. Expected at most {MAX_DEPTH} levels."
+        raise refuse("object_above_max_depth", message, path)
     if len(msgspec.json.encode(value)) > MAX_JSON:
         message = f"Invalid '{path}': object too large. Expected at most {MAX_JSON} bytes of JSON."
         raise refuse("object_above_max_size", message, path)
     return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    parts = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(part, levels - 1) for part in parts)
 
 
 def no_longer_than(max_chars: int, inner: Check) -> Check:

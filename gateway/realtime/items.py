@@ -20,6 +20,7 @@ Role = Literal["system", "user", "assistant"]
 MAX_ID = 32
 MAX_PARTS = 16
 MAX_TEXT = 1 << 17  # characters: an event that echoes it stays below the 1 MiB clients take
+PRINTABLE = r"[^\x00-\x1f\x7f]*"
 CALL_ID = r"[a-zA-Z0-9_-]+"
 
 
@@ -90,7 +91,7 @@ def audio_bytes(value: Any, path: str) -> bytes:
     return pcm
 
 
-_ID = {"id": c.nullable(c.string(MAX_ID))}
+_ID = {"id": c.nullable(c.string(MAX_ID, PRINTABLE))}
 _IGNORED = {"status": c.anything, "object": c.anything}
 _TEXT = c.string(MAX_TEXT)
 

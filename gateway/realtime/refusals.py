@@ -42,6 +42,7 @@ def refuse(code: str | None, message: str, param: str | None = None) -> Refused:
 
 
 def unknown(param: str) -> Refused:
+    param = param[:_MOST_SHOWN]
     return refuse("unknown_parameter", f"Unknown parameter: '{param}'.", param)
 
 

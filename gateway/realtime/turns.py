@@ -19,6 +19,7 @@ from .replies import Replies, lost
 from .settings import ServerVad, Settings
 
 MAX_BUFFERED_MS = 290_000  # recognition takes utterances of five minutes
+LOSSES_PER_ERROR = 3  # losses come every few seconds while somebody speaks: say it now and then
 _FAILED = "The audio could not be transcribed."
 
 
@@ -29,7 +30,7 @@ class Turns:
         self._conversation, self._replies = conversation, replies
         self._microphone = Microphone(new_id)
         self._streamed: dict[str, str] = {}  # item → what of its transcript was sent already
-        self._ears_are_lost = False
+        self._losses = 0  # of hearing, since something was heard
 
     def append(self, data: bytes) -> list[Effect]:
         """
@@ -71,7 +72,7 @@ class Turns:
 
     def receive(self, news: sig.Hearing) -> list[Effect]:
         if not isinstance(news, sig.EarsLost):
-            self._ears_are_lost = False
+            self._losses = 0
         match news:
             case sig.SpeechStarted():
                 return self._started(news)
@@ -170,8 +171,9 @@ class Turns:
 
     def _ears_lost(self, news: sig.EarsLost) -> list[Effect]:
         self._microphone.abandon()
-        effects = [] if self._ears_are_lost else lost(f"Speech recognition is away: {news.reason}")
-        self._ears_are_lost = True  # said once, until something is heard again
+        is_due = self._losses % LOSSES_PER_ERROR == 0
+        self._losses += 1
+        effects = lost(f"Speech recognition is away: {news.reason}") if is_due else []
         for item_id in self._conversation.awaited():
             effects += self._not_transcribed(item_id, "Speech recognition is away.")
         return effects

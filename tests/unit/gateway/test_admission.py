@@ -22,6 +22,7 @@ def test_every_name_that_a_pattern_takes_is_served(model):
     [
         ({}, "missing_model", 4000),
         ({"model": "gpt-nope"}, "invalid_model", 4000),
+        ({"model": "gpt-realtime\0\n"}, "invalid_model", 4000),
         ({"intent": "transcription"}, "invalid_value", 4000),
         ({"session_id": "sess_1"}, "session_not_found", 4004),
         ({"call_id": "rtc_1"}, "session_not_found", 4004),

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import urllib.error
 import urllib.request
@@ -47,6 +48,14 @@ def test_a_closed_port_is_free_again(caplog):
     port = caplog.records[-1].port
     with pytest.raises(urllib.error.URLError):
         fetch(port)
+    metrics.serve("127.0.0.1", port)()
+
+
+async def test_the_port_is_open_inside_and_free_behind(caplog):
+    caplog.set_level(logging.INFO)
+    async with metrics.serving("127.0.0.1", 0):
+        port = caplog.records[-1].port
+        assert "mesh_test_seen_total" in await asyncio.to_thread(fetch, port)
     metrics.serve("127.0.0.1", port)()
 
 

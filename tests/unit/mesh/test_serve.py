@@ -1,5 +1,6 @@
 import asyncio
 import signal
+from contextlib import asynccontextmanager
 
 import grpc
 import pytest
@@ -7,9 +8,9 @@ from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from mesh.errors import Draining, Overloaded, calling
+from mesh.errors import Draining, NotInstalled, Overloaded, Unavailable, calling
 from mesh.health import Load
-from mesh.serve import address, until_stopped
+from mesh.serve import address, run, until_stopped
 from ovos.worker.v1 import worker_pb2, worker_pb2_grpc
 
 LIMIT_S = 5
@@ -210,6 +211,34 @@ async def test_a_signal_drains_and_stops(server, stopping, stream, number):
     await stream.done_writing()
     await ended(stopping)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_a_tier_is_run_until_it_is_told_to_end(server, channel):
+    @asynccontextmanager
+    async def tier():
+        yield server
+        seen.append("left")
+
+    async def until(running):
+        seen.append(running)
+        assert await health_of(channel) == NOT_SERVING
+
+    seen = []
+    await run(tier(), "127.0.0.1", 0, until=until)
+    assert seen == [server, "left"]
+
+
+@pytest.mark.parametrize("kind", [Unavailable, NotInstalled])
+async def test_a_tier_that_has_nothing_to_serve_with_says_why_and_ends(kind, caplog):
+    @asynccontextmanager
+    async def tier():
+        raise kind("no weights")
+        yield
+
+    with pytest.raises(SystemExit) as ended:
+        await run(tier(), "127.0.0.1", 0)
+    assert ended.value.code == 1
+    assert [line.reason for line in caplog.records if line.message == "no engine"] == ["no weights"]
 
 
 async def test_a_second_signal_does_not_wait_for_the_drain(serve):

@@ -94,19 +94,27 @@ async def test_an_end_without_finish_leaves_nothing_transcribed(tier):
 async def test_more_streams_than_allowed_are_refused_and_room_comes_back():
     async with serving(Config(port=0, max_streams=1), fake=FakeEngine()) as tier:
         first, second = await tier.client_at(), tier.client()
+        await second.send(config=pb.StreamingRecognitionConfig(audio_format=PCM24))
         assert (await failure_of(second.call))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
         await first.finish()
         await drain(first.call)
         await tier.client_at()
 
 
+async def test_streams_that_never_begin_take_nobodys_place():
+    async with serving(Config(port=0, max_streams=1), fake=FakeEngine()) as tier:
+        for _ in range(3):
+            await tier.client().call.wait_for_connection()
+        await tier.client_at()
+
+
 async def test_an_older_attempt_is_refused_and_a_newer_one_takes_over(tier):
     first = await tier.client_at(session=session(attempt=2))
-    stale = tier.client()
-    await stale.send(
-        config=pb.StreamingRecognitionConfig(session=session(attempt=1), audio_format=PCM24)
-    )
-    assert await failure_of(stale.call) == (ABORTED, "session.attempt")
+    for late in (1, 2):
+        stale = tier.client()
+        config = pb.StreamingRecognitionConfig(session=session(attempt=late), audio_format=PCM24)
+        await stale.send(config=config)
+        assert await failure_of(stale.call) == (ABORTED, "session.attempt")
     newer = await tier.client_at(session=session(attempt=3))
     assert await failure_of(first.call) == (ABORTED, "session.attempt")
     await newer.finish()

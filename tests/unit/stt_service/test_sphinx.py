@@ -103,3 +103,17 @@ def test_a_wheel_that_hides_its_functions_is_not_installed(monkeypatch):
     with pytest.raises(NotInstalled, match="does not export"):
         Decoder({})
     sphinx._library.cache_clear()
+
+
+def test_nothing_is_logged_least_of_all_words(capfd, speech):
+    decoder = Decoder({"fwdflat": False})
+    try:
+        for pcm in (b"", bytes(640), speech):  # of nothing, it would complain
+            decoder.start(NEUTRAL)
+            decoder.feed(pcm)
+            decoder.end()
+            decoder.text()
+    finally:
+        decoder.free()
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""

@@ -19,7 +19,7 @@ from stt_service.vad import Silero
 from stt_service.worker import Worker
 from tests.e2e.speech import recording
 from tests.fakes.stt import FakeEngine
-from tests.unit.stt_service.tier import MANUAL, RATE_HZ, failure_of, serving
+from tests.unit.stt_service.tier import MANUAL, PCM24, RATE_HZ, failure_of, serving
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 TENTH = bytes(2 * RATE_HZ // 10)
@@ -241,6 +241,15 @@ async def test_audio_that_breaks_the_protocol_ends_the_stream(tier, pcm, first_s
     assert await failure_of(client.call) == (INVALID, param)
 
 
+async def test_what_breaks_the_protocol_right_after_the_config_is_told_too(tier):
+    for _ in range(10):  # the answer to the config may still be on its way
+        client = tier.client()
+        config = pb.StreamingRecognitionConfig(audio_format=PCM24)
+        await client.call.write(pb.StreamingRecognizeRequest(config=config))
+        await client.call.write(pb.StreamingRecognizeRequest(audio={"data": bytes(3)}))
+        assert await failure_of(client.call) == (INVALID, "audio.data")
+
+
 async def test_acknowledgements_come_every_second_and_give_credit(tier):
     client = await tier.client_at()
     await client.hear(SECOND * 5)
@@ -352,6 +361,9 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(tier, engine):
 
 class NeverRead:
     """The context of a call whose client reads nothing."""
+
+    async def send_initial_metadata(self, metadata) -> None:
+        pass
 
     async def write(self, response) -> None:
         await asyncio.Event().wait()

@@ -2,7 +2,9 @@ import asyncio
 import logging
 
 import pytest
+from prometheus_client import REGISTRY
 
+from mesh.breaker import FAILURES
 from mesh.chain import Chain
 from mesh.errors import Broken, Overloaded, Rejected
 from stt_service import utterance
@@ -95,8 +97,33 @@ async def test_after_two_failures_it_is_broken():
 
 async def test_the_retry_goes_to_the_next_engine():
     engines = {"one": FakeEngine(failures=9), "other": FakeEngine()}
+    before = n_handovers("one", "other")
     assert (await outcome(worker_of(**engines))).text == "3 tenths"
     assert [len(engine.asked) for engine in engines.values()] == [1, 1]
+    assert n_handovers("one", "other") == before + 1
+
+
+def n_handovers(failed: str, serving: str) -> float:
+    labels = {"failed": failed, "serving": serving}
+    return REGISTRY.get_sample_value("stt_handovers_total", labels) or 0.0
+
+
+async def test_a_trial_that_is_dropped_leaves_its_place_to_the_next():
+    worker = worker_of(one=FakeEngine(), other=FakeEngine())
+    for _ in range(FAILURES):
+        worker.chain.failed("one", "test")
+    worker.chain._breakers["one"].revived()
+    spoken, moved = Utterance(worker, Ears(), How()), asyncio.Event()
+    spoken.moved = moved.set
+    async with asyncio.TaskGroup() as tasks:
+        trial = tasks.create_task(spoken.outcome())
+        spoken.hear(TENTH)
+        await moved.wait()
+        assert spoken.engine == "one"
+        assert not worker.chain.allows("one")
+        trial.cancel()
+    assert worker.chain.allows("one")
+    await worker.close()
 
 
 class Breaks(FakeEngine):

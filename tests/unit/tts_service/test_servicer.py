@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from pathlib import Path
 
 import grpc
 import pytest
@@ -11,11 +10,12 @@ from mesh.audio import SAMPLE_BYTES, n_samples, to_float32
 from mesh.chain import Chain
 from ovos.common.v1 import common_pb2
 from ovos.tts.v1 import tts_pb2 as pb
-from ovos.tts.v1 import tts_pb2_grpc
 from tests.fakes.tts import CHAR_SAMPLES, RATE_HZ, FakeEngine
 from tests.unit.tts_service.tier import (
     PCM24,
     PLENTY,
+    PROTO,
+    TALKS_FOREVER,
     TENANT,
     TIMEOUT_S,
     failure_of,
@@ -31,25 +31,6 @@ from tts_service.speech import UNASKED_S
 PCM48 = common_pb2.AudioFormat(
     encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=48_000, channels=1
 )
-PROTO = str(Path(tts_pb2_grpc.__file__).parents[3])
-TALKS_FOREVER = """
-import sys, grpc
-from ovos.tts.v1 import tts_pb2 as pb, tts_pb2_grpc
-audio_format = {"encoding": 1, "sample_rate_hz": 24000}
-text = {"text": "This is a long sentence. And one more.", "sequence": 1}
-requests = [
-    pb.StreamingSynthesizeRequest(config={"audio_format": audio_format}),
-    pb.StreamingSynthesizeRequest(text=text),
-]
-def endless():
-    yield from requests
-    while True:
-        yield pb.StreamingSynthesizeRequest(flush={})
-        __import__("time").sleep(1)
-stub = tts_pb2_grpc.TtsServiceStub(grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}"))
-for response in stub.StreamingSynthesize(endless(), metadata=[("x-tenant-id", "acme")]):
-    pass
-"""
 
 
 async def test_a_reply_is_spoken_in_order_and_ends_with_its_totals():

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -21,6 +22,26 @@ PCM24 = common_pb2.AudioFormat(
 )
 PLENTY = common_pb2.FlowCredit(allowed_until_sample=10**9)
 TIMEOUT_S = 10
+
+PROTO = str(Path(tts_pb2_grpc.__file__).parents[3])
+TALKS_FOREVER = """
+import sys, grpc
+from ovos.tts.v1 import tts_pb2 as pb, tts_pb2_grpc
+audio_format = {"encoding": 1, "sample_rate_hz": 24000}
+text = {"text": "This is a long sentence. And one more.", "sequence": 1}
+requests = [
+    pb.StreamingSynthesizeRequest(config={"audio_format": audio_format}),
+    pb.StreamingSynthesizeRequest(text=text),
+]
+def endless():
+    yield from requests
+    while True:
+        yield pb.StreamingSynthesizeRequest(flush={})
+        __import__("time").sleep(1)
+stub = tts_pb2_grpc.TtsServiceStub(grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}"))
+for response in stub.StreamingSynthesize(endless(), metadata=[("x-tenant-id", "acme")]):
+    pass
+"""
 
 
 @asynccontextmanager

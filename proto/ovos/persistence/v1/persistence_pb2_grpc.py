@@ -85,7 +85,8 @@ class PersistenceServiceServicer(object):
 
         Client: config, then records, then finish. Server: acks in order. A stream that ends
         without finish keeps what was acknowledged. Errors: INVALID_ARGUMENT for a broken
-        protocol, a gap in the batches or a batch that is too large; UNAVAILABLE when the
+        protocol, a gap in the batches or a batch that is too large; DEADLINE_EXCEEDED when no
+        config comes within 5 s; UNAVAILABLE when the
         buffer or the database is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

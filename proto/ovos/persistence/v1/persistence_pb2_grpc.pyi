@@ -44,7 +44,8 @@ class PersistenceServiceStub:
 
     Client: config, then records, then finish. Server: acks in order. A stream that ends
     without finish keeps what was acknowledged. Errors: INVALID_ARGUMENT for a broken
-    protocol, a gap in the batches or a batch that is too large; UNAVAILABLE when the
+    protocol, a gap in the batches or a batch that is too large; DEADLINE_EXCEEDED when no
+    config comes within 5 s; UNAVAILABLE when the
     buffer or the database is away.
     """
     GetConversation: _grpc.UnaryUnaryMultiCallable[_persistence_pb2.GetConversationRequest, _persistence_pb2.GetConversationResponse]
@@ -78,7 +79,8 @@ class PersistenceServiceAsyncStub(PersistenceServiceStub):
 
     Client: config, then records, then finish. Server: acks in order. A stream that ends
     without finish keeps what was acknowledged. Errors: INVALID_ARGUMENT for a broken
-    protocol, a gap in the batches or a batch that is too large; UNAVAILABLE when the
+    protocol, a gap in the batches or a batch that is too large; DEADLINE_EXCEEDED when no
+    config comes within 5 s; UNAVAILABLE when the
     buffer or the database is away.
     """
     GetConversation: _aio.UnaryUnaryMultiCallable[_persistence_pb2.GetConversationRequest, _persistence_pb2.GetConversationResponse]  # type: ignore[assignment]
@@ -115,7 +117,8 @@ class PersistenceServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Client: config, then records, then finish. Server: acks in order. A stream that ends
         without finish keeps what was acknowledged. Errors: INVALID_ARGUMENT for a broken
-        protocol, a gap in the batches or a batch that is too large; UNAVAILABLE when the
+        protocol, a gap in the batches or a batch that is too large; DEADLINE_EXCEEDED when no
+        config comes within 5 s; UNAVAILABLE when the
         buffer or the database is away.
         """
 

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from gateway.realtime import client_events as ce
+from gateway.realtime import signals as sig
 from gateway.realtime.codec import decode
 from gateway.realtime.conversation import MAX_CONTEXT, MAX_ITEMS, Conversation, Entry
 from gateway.realtime.items import MAX_PARTS, MAX_TEXT, InputText, Message
 from gateway.realtime.refusals import Refusal, Refused
-from gateway.realtime.turns import MAX_BUFFERED_MS
+from gateway.realtime.turns import LOSSES_PER_ERROR, MAX_BUFFERED_MS
 
 FRAME_MIB = 1 << 20
 
@@ -85,3 +86,32 @@ def test_push_to_talk_ends_after_five_minutes(script):
     assert refused.event.error.event_id == "e1"
     assert script.take(ce.CommitAudio())
     assert script.take(ce.AppendAudio(second))[0].pcm == second
+
+
+def test_what_is_nested_too_deeply_is_refused():
+    def nested(levels):
+        parameters = {}
+        for _ in range(levels):
+            parameters = {"x": parameters}
+        return [{"type": "function", "name": "f", "parameters": parameters}]
+
+    assert isinstance(update(tools=nested(60)), ce.UpdateSession)
+    assert update(tools=nested(70)).code == "object_above_max_depth"
+    assert update(tools=nested(900)).code == "object_above_max_depth"
+
+
+def test_ids_are_printable():
+    message = {"id": "a\0b", "type": "message", "role": "user", "content": []}
+    refusal = decode(json.dumps({"type": "conversation.item.create", "item": message}))
+    assert (refusal.code, refusal.param) == ("invalid_value", "item.id")
+
+
+def test_an_unknown_key_is_not_echoed_whole():
+    refusal = update(**{"k" * FRAME_MIB: 1})
+    assert refusal.code == "unknown_parameter"
+    assert len(refusal.message) + len(refusal.param) < 1000
+
+
+def test_lost_hearing_is_said_again_while_it_lasts(script):
+    said = [len(script.hears(sig.EarsLost("gone"))) for _ in range(2 * LOSSES_PER_ERROR + 1)]
+    assert said == [1, *[0] * (LOSSES_PER_ERROR - 1)] * 2 + [1]
