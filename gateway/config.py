@@ -9,18 +9,18 @@ from pathlib import Path
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     host: str = "127.0.0.1"
-    """Address to listen on."""
+    """Address that clients and metrics connect to."""
 
     port: int = field(default=8080, metadata={"env": "PORT", "ge": 0, "le": 65535})
     """Port for clients, HTTP and WebSocket. 0 takes a free one."""
 
     metrics_port: int = field(default=9101, metadata={"ge": 0, "le": 65535})
-    """Port of /metrics for Prometheus; the same is also served on `port`."""
+    """Port of /metrics; 0 takes a free one. The same is also served on `port`."""
 
     log_level: str = field(
         default="INFO", metadata={"among": ("DEBUG", "INFO", "WARNING", "ERROR")}
     )
-    """Least level that is logged."""
+    """Least severe log lines to write: DEBUG, INFO, WARNING or ERROR."""
 
     stt_target: str = "127.0.0.1:50051"
     """gRPC target of speech recognition, e.g. `dns:///stt:50051`."""
@@ -70,4 +70,4 @@ class Config:
     """How long the language tier may take for one reply, all in all."""
 
     drain_s: float = field(default=5.0, metadata={"ge": 0})
-    """How long connections may take to close after SIGTERM."""
+    """How long open connections may take to close after SIGTERM."""

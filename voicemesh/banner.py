@@ -11,11 +11,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from mesh.chain import ENGINE_ABSENT, ENGINE_SERVES
+
 DATA_DIR = Path(".local")
 """Where all data is, unless somebody says otherwise."""
 
-_ABSENT, _SERVES = "engine absent", "engine serves"  # mesh.chain logs them
-ENGINE_EVENTS = (_ABSENT, _SERVES)
+ENGINE_EVENTS = (ENGINE_ABSENT, ENGINE_SERVES)
 
 _STAGES = (("stt", "hears with"), ("llm", "thinks with"), ("tts", "speaks with"))
 _OUR_COMMAND = re.compile(r"`voicemesh ([^`]*)`")  # in a reason
@@ -74,8 +75,10 @@ def how_to_call_us() -> str:
 def _stage(facts: Facts, part: str, command: str) -> str:
     """The engine that serves; below it, what it takes to get those that come before it."""
     events = facts.engines.get(part, ())
-    serving = next((str(one["engine"]) for one in events if one["event"] == _SERVES), "?")
-    reasons = {str(one["engine"]): str(one["reason"]) for one in events if one["event"] == _ABSENT}
+    serving = next((str(one["engine"]) for one in events if one["event"] == ENGINE_SERVES), "?")
+    reasons = {
+        str(one["engine"]): str(one["reason"]) for one in events if one["event"] == ENGINE_ABSENT
+    }
     better = takewhile(lambda name: name != serving, facts.wanted.get(part, ()))
     absent = [f"{n + ':':<16}{_remedy(reasons[n], command)}" for n in better if n in reasons]
     below = f"\n{_INDENT}better: " + f"\n{_INDENT}        ".join(absent)
