@@ -80,6 +80,7 @@ class Connection:
         self._replies: dict[str, asyncio.Task[None]] = {}
         self._watch = Stopwatch(time.monotonic)
         self._transcribing = asyncio.Semaphore(MOST_TRANSCRIBING)
+        self._is_over = False
         self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
@@ -118,6 +119,8 @@ class Connection:
 
         No await: nothing can come between a decision and its effects.
         """
+        if self._is_over:
+            return  # news on its way while everything ends
         if not isinstance(event, ce.ClientEvent):
             self._watch.see(event)
             if isinstance(event, sig.SpeechStopped):
@@ -186,7 +189,7 @@ class Connection:
             metrics.MESSAGE.observe(time.perf_counter() - began_s)
             await self._ears.room()
             await self._outbox.room()
-        raise ClientLeft
+        raise self._over(ClientLeft())
 
     async def _write(self) -> None:
         out = metrics.EVENTS.labels("out")
@@ -197,14 +200,19 @@ class Connection:
                 async with asyncio.timeout(SEND_S):
                     await self._ws.send_str(message.decode())
             except TimeoutError:
-                raise SlowClient from None
+                raise self._over(SlowClient()) from None
             except ConnectionError:
-                raise ClientLeft from None
+                raise self._over(ClientLeft()) from None
             out.inc()
 
     async def _expire(self) -> None:
         await asyncio.sleep(self._limits.session_s)
-        raise Expired
+        raise self._over(Expired())
+
+    def _over(self, why: Exception) -> Exception:
+        """The connection ends: no new task can start any more."""
+        self._is_over = True
+        return why
 
     async def _say_expired(self) -> None:
         minutes = round(self._limits.session_s / 60)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ _OUR_FAULT = {400, 404, 405, 409, 413, 415, 422}
 """Statuses that say the request is wrong, not the provider's state."""
 
 
-class ChatCompletions:
+class ChatCompletions(ABC):
     """A provider behind an SDK of OpenAI's making: all of an engine but what is particular
     to one provider, which a subclass says in `particulars`."""
 
@@ -59,9 +60,9 @@ class ChatCompletions:
         self._name, self._client, self._failures = name, client, failures
         self._completions = client.chat.completions  # imports more, so not in a turn
 
+    @abstractmethod
     async def particulars(self, request: Request) -> dict[str, Any]:
         """The model, and the parts of the request that this provider has its own way with."""
-        raise NotImplementedError
 
     async def generate(self, request: Request) -> AsyncGenerator[News, None]:
         reader = Reader(self._name, request)
@@ -78,7 +79,7 @@ class ChatCompletions:
             raise failure(self._name, error) from error
         return models(self.model, [getattr(model, "id", None) for model in page.data or ()])
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> None:  # noqa: B027 - there is nothing to do
         """Nothing to look for: the first answer will tell."""
 
     async def close(self) -> None:
