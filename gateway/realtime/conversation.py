@@ -116,6 +116,7 @@ class Conversation:
     def __init__(self, conversation_id: str) -> None:
         self.id = conversation_id
         self._entries: list[Entry] = []
+        self._moved: list[Entry] = []
 
     @property
     def has_audio(self) -> bool:
@@ -165,7 +166,20 @@ class Conversation:
         after = self._entries[index].ordinal if index < len(self._entries) else before + 2 * _GAP
         entry.ordinal = (before + after) // 2
         self._entries.insert(index, entry)
+        if entry.ordinal == before:
+            self._spread()
         return self.previous_id(entry)
+
+    def moved(self) -> list[Entry]:
+        """Entries that got another ordinal since this was asked last; history must know."""
+        moved, self._moved = self._moved, []
+        return moved
+
+    def _spread(self) -> None:
+        """There was no room between two ordinals: number all anew."""
+        for n, entry in enumerate(self._entries, start=1):
+            entry.ordinal = n * _GAP
+        self._moved = [entry for entry in self._entries if entry.version]
 
     def remove(self, entry: Entry) -> None:
         del self._entries[self._index(entry)]

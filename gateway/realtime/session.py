@@ -127,6 +127,7 @@ class Session:
             do.Send(ev.ItemAdded(previous, entry.item)),
             do.Send(ev.ItemDone(previous, entry.item)),
             do.Record(entry.fact()),
+            *(do.Record(moved.fact()) for moved in self._conversation.moved()),
         ]
         if event.new.pcm and not event.new.transcript:
             effects += self._turns.transcribe(entry, event.new.pcm)

@@ -121,3 +121,18 @@ def test_the_words_of_an_item_are_all_its_words():
     assert words_of(Message("a", "assistant", (OutputAudio("hi"),))) == "hi"
     assert words_of(FunctionCall("a", "f", "c", "{}")) == "{}"
     assert words_of(FunctionCallOutput("a", "c", "42")) == "42"
+
+
+def test_ordinals_stay_in_order_however_often_something_is_put_first():
+    conversation = Conversation("conv_1")
+    for n in range(60):
+        entry = Entry(Message(f"i{n}", "user"))
+        conversation.insert(entry, 0)
+        entry.fact()
+    kept = {}
+    for entry in conversation.moved():
+        kept[entry.item.id] = entry.ordinal
+    assert kept, "the room was used up"
+    ordinals = [conversation.find(f"i{n}").ordinal for n in reversed(range(60))]
+    assert ordinals == sorted(set(ordinals))
+    assert conversation.moved() == []
