@@ -24,20 +24,22 @@ async def serve(settings: Config) -> None:
     except KeyFileError as error:
         sys.exit(f"GATEWAY_KEYS_FILE: {error}")
     runner = web.AppRunner(built, access_log=None, shutdown_timeout=settings.drain_s)
-    stop_metrics = metrics.serve(settings.host, settings.metrics_port)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, settings.host, settings.port)
+    async with metrics.serving(settings.host, settings.metrics_port):
+        await runner.setup()
         try:
-            await site.start()
-        except OSError as error:
-            sys.exit(f"PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
-        log.info("listening", extra={"host": settings.host, "port": settings.port})
-        await _asked_to_stop()
-    finally:
-        await runner.cleanup()
-        stop_metrics()
-        log.info("stopped")
+            await _listen(runner, settings)
+            await _asked_to_stop()
+        finally:
+            await runner.cleanup()
+            log.info("stopped")
+
+
+async def _listen(runner: web.AppRunner, settings: Config) -> None:
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        sys.exit(f"PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
+    log.info("listening", extra={"host": settings.host, "port": settings.port})
 
 
 async def _asked_to_stop() -> None:

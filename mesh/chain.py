@@ -22,12 +22,9 @@ log = logging.getLogger(__name__)
 class Chain(Generic[E]):
     """Engines by name, best first, each with a breaker."""
 
-    def __init__(
-        self, engines: Mapping[str, E], absent: Mapping[str, str] | None = None, tier: str = ""
-    ) -> None:
+    def __init__(self, engines: Mapping[str, E], absent: Mapping[str, str] | None = None) -> None:
         self._engines = dict(engines)
         self._breakers = {name: Breaker() for name in engines}
-        self._tier = tier
         self.absent = dict(absent or {})
         """Why the engines that were asked for and are not here are not: name → reason."""
 
@@ -55,7 +52,7 @@ class Chain(Generic[E]):
         if not loaded:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
             raise Unavailable(f"no engine could be loaded ({reasons})", tier=tier)
-        return cls(loaded, absent, tier)
+        return cls(loaded, absent)
 
     @property
     def names(self) -> list[str]:

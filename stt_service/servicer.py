@@ -23,6 +23,7 @@ from stt_service.worker import Ears, Worker
 if TYPE_CHECKING:  # generic to the type checker only
     from stt_service.stream import Context, Requests
 
+LAST_SAMPLE = 1 << 60  # positions are 64 bit, and credit lies ahead of them
 MAX_UNARY_BYTES = 3 << 20
 
 
@@ -94,6 +95,8 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         Raises:
             Rejected: the config asks for what cannot be.
         """
+        if config.resume_from_sample > LAST_SAMPLE:
+            raise Rejected("no stream is that long", param="resume_from_sample")
         wishes = wire.wishes_of(config, self._defaults)
         self._worker.check_model(wishes.model)
         return Opening(

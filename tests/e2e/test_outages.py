@@ -56,10 +56,9 @@ async def test_a_killed_tier_costs_a_turn_at_most(own_stack, module):
 
 async def _answered(connection):
     """The end of the answer to the newest question."""
-    events = await until(connection, "input_audio_buffer.committed")
+    await until(connection, "input_audio_buffer.committed")
     while (done := (await until(connection, "response.done"))[-1]).response.status == "cancelled":
         pass
-    assert events
     return done
 
 

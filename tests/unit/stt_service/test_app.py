@@ -1,12 +1,7 @@
-import asyncio
-import os
 import signal
 import socket
-import sys
-from pathlib import Path
 
 import grpc
-import msgspec
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -15,9 +10,9 @@ from ovos.worker.v1 import worker_pb2, worker_pb2_grpc
 from stt_service.app import SERVICE, load, running
 from stt_service.config import Config
 from stt_service.engines import ENGINES
+from tests import processes
 from tests.fakes.stt import FakeEngine
-
-ROOT = Path(__file__).parents[3]
+from tests.processes import until, until_it_answers
 
 
 async def test_it_serves_health_and_load_beside_recognition():
@@ -35,21 +30,8 @@ async def test_it_serves_health_and_load_beside_recognition():
 
 
 async def start(tmp_path, **env):
-    env = {"STT_PORT": "0", "STT_METRICS_PORT": "0", "MODELS_DIR": str(tmp_path)} | env
-    path = os.pathsep.join([str(ROOT), str(ROOT / "proto")])
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stt_service",
-        env={"PYTHONPATH": path} | env, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-
-
-async def until(process, event: str) -> dict:
-    async with asyncio.timeout(30):
-        while line := await process.stderr.readline():
-            entry = msgspec.json.decode(line)
-            if entry["event"] == event:
-                return entry
-    raise AssertionError(f"the process ended before {event!r}")
+    ports = {"STT_PORT": "0", "STT_METRICS_PORT": "0"}
+    return await processes.start("stt_service", MODELS_DIR=str(tmp_path), **ports, **env)
 
 
 async def test_the_process_says_what_serves_and_ends_at_sigterm(tmp_path):
@@ -57,10 +39,7 @@ async def test_the_process_says_what_serves_and_ends_at_sigterm(tmp_path):
     assert "voicemesh models pull" in (await until(process, "engine absent"))["reason"]
     assert (await until(process, "engine serves"))["engine"] == "pocketsphinx"
     port = (await until(process, "ready"))["port"]
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        # Whoever answers has gone back to its loop, and listens to signals.
-        health = health_pb2_grpc.HealthStub(channel)
-        await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+    await until_it_answers(port)
     process.send_signal(signal.SIGTERM)
     await until(process, "stopped")
     assert await process.wait() == 0

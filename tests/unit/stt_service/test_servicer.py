@@ -10,17 +10,10 @@ from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as pb
 from stt_service.config import Config
 from stt_service.engines.pocketsphinx import PocketSphinx
+from tests.calls import drain, failure_of
 from tests.e2e.speech import recording
 from tests.fakes.stt import FakeEngine
-from tests.unit.stt_service.tier import (
-    MANUAL,
-    PCM24,
-    RATE_HZ,
-    TENANT,
-    drain,
-    failure_of,
-    serving,
-)
+from tests.unit.stt_service.tier import MANUAL, PCM24, RATE_HZ, TENANT, serving
 
 ABORTED = grpc.StatusCode.ABORTED
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -43,6 +36,7 @@ def session(**ref) -> common_pb2.SessionRef:
     [
         ((), {}, grpc.StatusCode.UNAUTHENTICATED, ""),
         (TENANT, {"session": session(tenant_id="evil")}, INVALID, "session.tenant_id"),
+        (TENANT, {"resume_from_sample": (1 << 64) - 1}, INVALID, "resume_from_sample"),
         (TENANT, {"audio_format": common_pb2.AudioFormat(encoding=2, sample_rate_hz=8000)},
          INVALID, "audio_format.encoding"),
         (TENANT, {"audio_format": common_pb2.AudioFormat(encoding=1, sample_rate_hz=1000)},

@@ -17,9 +17,10 @@ from stt_service.listener import Wishes
 from stt_service.stream import Opening, Stream
 from stt_service.vad import Silero
 from stt_service.worker import Worker
+from tests.calls import failure_of
 from tests.e2e.speech import recording
 from tests.fakes.stt import FakeEngine
-from tests.unit.stt_service.tier import MANUAL, PCM24, RATE_HZ, failure_of, serving
+from tests.unit.stt_service.tier import MANUAL, PCM24, RATE_HZ, serving
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 TENTH = bytes(2 * RATE_HZ // 10)

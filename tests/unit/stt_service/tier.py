@@ -4,10 +4,8 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import grpc
-import pytest
 
 from mesh.chain import Chain
-from mesh.errors import from_rpc
 from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as pb
 from ovos.stt.v1 import stt_pb2_grpc
@@ -120,20 +118,3 @@ class Client:
             if (kind := response.WhichOneof("payload")) != "ack"
             and (kind != "transcript" or response.transcript.is_final)
         ]
-
-
-async def set_soon(event) -> bool:
-    return await asyncio.to_thread(event.wait, TIMEOUT_S)
-
-
-async def failure_of(call) -> tuple[grpc.StatusCode, str]:
-    """How a call fails: its status and the field at fault."""
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await drain(call)
-    return raised.value.code(), from_rpc(raised.value, "stt").param
-
-
-async def drain(call) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while await call.read() is not grpc.aio.EOF:
-            pass

@@ -10,6 +10,7 @@ from mesh.audio import SAMPLE_BYTES, n_samples, to_float32
 from mesh.chain import Chain
 from ovos.common.v1 import common_pb2
 from ovos.tts.v1 import tts_pb2 as pb
+from tests.calls import failure_of, set_soon
 from tests.fakes.tts import CHAR_SAMPLES, RATE_HZ, FakeEngine
 from tests.unit.tts_service.tier import (
     PCM24,
@@ -18,9 +19,7 @@ from tests.unit.tts_service.tier import (
     TALKS_FOREVER,
     TENANT,
     TIMEOUT_S,
-    failure_of,
     serving,
-    set_soon,
 )
 from tts_service.app import running
 from tts_service.config import Config

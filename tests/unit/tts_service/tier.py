@@ -5,10 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
-import pytest
 
 from mesh.chain import Chain
-from mesh.errors import from_rpc
 from ovos.common.v1 import common_pb2
 from ovos.tts.v1 import tts_pb2 as pb
 from ovos.tts.v1 import tts_pb2_grpc
@@ -115,20 +113,3 @@ class Client:
     @property
     def pcm(self) -> bytes:
         return b"".join(audio.chunk.data for audio in self.all("audio"))
-
-
-async def set_soon(event) -> bool:
-    return await asyncio.to_thread(event.wait, TIMEOUT_S)
-
-
-async def failure_of(call) -> tuple[grpc.StatusCode, str]:
-    """How a call fails: its status and the field at fault."""
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await drain(call)
-    return raised.value.code(), from_rpc(raised.value, "tts").param
-
-
-async def drain(call) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while await call.read() is not grpc.aio.EOF:
-            pass
