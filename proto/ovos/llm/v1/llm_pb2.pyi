@@ -21,6 +21,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _TruncationMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TruncationModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TruncationMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRUNCATION_MODE_UNSPECIFIED: _TruncationMode.ValueType  # 0
+    """Read as auto."""
+    TRUNCATION_MODE_AUTO: _TruncationMode.ValueType  # 1
+    """The oldest messages are left out until the rest fits."""
+    TRUNCATION_MODE_DISABLED: _TruncationMode.ValueType  # 2
+    """The response fails with INVALID_ARGUMENT; `param` is "truncation"."""
+    TRUNCATION_MODE_RETENTION_RATIO: _TruncationMode.ValueType  # 3
+    """As auto, but once it does not fit, only `retention_ratio` of the limit is kept, so that
+    the next turns find the provider's cache.
+    """
+
+class TruncationMode(_TruncationMode, metaclass=_TruncationModeEnumTypeWrapper):
+    """What becomes of a context that is too long for the model."""
+
+TRUNCATION_MODE_UNSPECIFIED: TruncationMode.ValueType  # 0
+"""Read as auto."""
+TRUNCATION_MODE_AUTO: TruncationMode.ValueType  # 1
+"""The oldest messages are left out until the rest fits."""
+TRUNCATION_MODE_DISABLED: TruncationMode.ValueType  # 2
+"""The response fails with INVALID_ARGUMENT; `param` is "truncation"."""
+TRUNCATION_MODE_RETENTION_RATIO: TruncationMode.ValueType  # 3
+"""As auto, but once it does not fit, only `retention_ratio` of the limit is kept, so that
+the next turns find the provider's cache.
+"""
+Global___TruncationMode: _TypeAlias = TruncationMode  # noqa: Y015
+
 class _Role:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -120,6 +152,34 @@ FINISH_REASON_CONTENT_FILTER: FinishReason.ValueType  # 4
 FINISH_REASON_FAILED: FinishReason.ValueType  # 5
 """Every provider failed."""
 Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015
+
+class _McpErrorKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _McpErrorKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_McpErrorKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MCP_ERROR_KIND_UNSPECIFIED: _McpErrorKind.ValueType  # 0
+    """Not stated."""
+    MCP_ERROR_KIND_PROTOCOL: _McpErrorKind.ValueType  # 1
+    """The server answered with a JSON-RPC error, or with something that is not MCP."""
+    MCP_ERROR_KIND_HTTP: _McpErrorKind.ValueType  # 2
+    """HTTP failed, or the server cannot be reached."""
+    MCP_ERROR_KIND_EXECUTION: _McpErrorKind.ValueType  # 3
+    """The tool says that it failed."""
+
+class McpErrorKind(_McpErrorKind, metaclass=_McpErrorKindEnumTypeWrapper):
+    """What kind of failure it was."""
+
+MCP_ERROR_KIND_UNSPECIFIED: McpErrorKind.ValueType  # 0
+"""Not stated."""
+MCP_ERROR_KIND_PROTOCOL: McpErrorKind.ValueType  # 1
+"""The server answered with a JSON-RPC error, or with something that is not MCP."""
+MCP_ERROR_KIND_HTTP: McpErrorKind.ValueType  # 2
+"""HTTP failed, or the server cannot be reached."""
+MCP_ERROR_KIND_EXECUTION: McpErrorKind.ValueType  # 3
+"""The tool says that it failed."""
+Global___McpErrorKind: _TypeAlias = McpErrorKind  # noqa: Y015
 
 @_typing.final
 class GenerateRequest(_message.Message):
@@ -239,6 +299,9 @@ class GenerationConfig(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     FIRST_TOKEN_TIMEOUT_FIELD_NUMBER: _builtins.int
+    TRUNCATION_FIELD_NUMBER: _builtins.int
+    PARALLEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    REASONING_EFFORT_FIELD_NUMBER: _builtins.int
     response_id: _builtins.str
     """Id of the response. A repeat of the same id with a higher attempt replaces the
     earlier one.
@@ -249,6 +312,12 @@ class GenerationConfig(_message.Message):
     """Sampling temperature."""
     max_output_tokens: _builtins.int
     """Limit on written tokens; 0 means the model's own."""
+    parallel_tool_calls: _builtins.bool
+    """Whether the model may call several tools at once; its own default if unset."""
+    reasoning_effort: _builtins.str
+    """How hard a reasoning model thinks: "minimal", "low", "medium", "high" or "xhigh".
+    Empty leaves it to the model; other models ignore it.
+    """
     @_builtins.property
     def session(self) -> _common_pb2.SessionRef:
         """Whose response this is."""
@@ -273,6 +342,10 @@ class GenerationConfig(_message.Message):
     def first_token_timeout(self) -> _duration_pb2.Duration:
         """Moves to the next model preference if no token has come by then."""
 
+    @_builtins.property
+    def truncation(self) -> Global___Truncation:
+        """What to do when the context is longer than the model reads."""
+
     def __init__(
         self,
         *,
@@ -286,16 +359,54 @@ class GenerationConfig(_message.Message):
         temperature: _builtins.float | None = ...,
         max_output_tokens: _builtins.int = ...,
         first_token_timeout: _duration_pb2.Duration | None = ...,
+        truncation: Global___Truncation | None = ...,
+        parallel_tool_calls: _builtins.bool | None = ...,
+        reasoning_effort: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "first_token_timeout", b"first_token_timeout", "session", b"session", "temperature", b"temperature", "tool_choice", b"tool_choice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "first_token_timeout", b"first_token_timeout", "parallel_tool_calls", b"parallel_tool_calls", "session", b"session", "temperature", b"temperature", "tool_choice", b"tool_choice", "truncation", b"truncation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "first_token_timeout", b"first_token_timeout", "instructions", b"instructions", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "models", b"models", "response_id", b"response_id", "session", b"session", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "first_token_timeout", b"first_token_timeout", "instructions", b"instructions", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "models", b"models", "parallel_tool_calls", b"parallel_tool_calls", "reasoning_effort", b"reasoning_effort", "response_id", b"response_id", "session", b"session", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools", "truncation", b"truncation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__parallel_tool_calls: _TypeAlias = _typing.Literal["parallel_tool_calls"]  # noqa: Y015
+    _WhichOneofArgType__parallel_tool_calls: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]  # noqa: Y015
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parallel_tool_calls) -> _WhichOneofReturnType__parallel_tool_calls | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
 
 Global___GenerationConfig: _TypeAlias = GenerationConfig  # noqa: Y015
+
+@_typing.final
+class Truncation(_message.Message):
+    """How a long context is made to fit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    RETENTION_RATIO_FIELD_NUMBER: _builtins.int
+    MAX_MESSAGE_TOKENS_FIELD_NUMBER: _builtins.int
+    mode: Global___TruncationMode.ValueType
+    """The rule."""
+    retention_ratio: _builtins.float
+    """For TRUNCATION_MODE_RETENTION_RATIO: 0 to 1."""
+    max_message_tokens: _builtins.int
+    """Most tokens of the messages, instructions not counted; 0 means the model's window."""
+    def __init__(
+        self,
+        *,
+        mode: Global___TruncationMode.ValueType = ...,
+        retention_ratio: _builtins.float = ...,
+        max_message_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_message_tokens", b"max_message_tokens", "mode", b"mode", "retention_ratio", b"retention_ratio"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Truncation: _TypeAlias = Truncation  # noqa: Y015
 
 @_typing.final
 class ModelPreference(_message.Message):
@@ -334,6 +445,7 @@ class Message(_message.Message):
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
     CALL_ID_FIELD_NUMBER: _builtins.int
     ITEM_ID_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
     role: Global___Role.ValueType
     """Who wrote it."""
     text: _builtins.str
@@ -346,6 +458,12 @@ class Message(_message.Message):
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolCall]:
         """Calls the assistant made in this message."""
 
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
+        """Pictures that belong to the text, after it; ROLE_USER only. A model that cannot see
+        gets a line that says that there was a picture.
+        """
+
     def __init__(
         self,
         *,
@@ -354,14 +472,41 @@ class Message(_message.Message):
         tool_calls: _abc.Iterable[Global___ToolCall] | None = ...,
         call_id: _builtins.str = ...,
         item_id: _builtins.str = ...,
+        images: _abc.Iterable[Global___Image] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "item_id", b"item_id", "role", b"role", "text", b"text", "tool_calls", b"tool_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "images", b"images", "item_id", b"item_id", "role", b"role", "text", b"text", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Message: _TypeAlias = Message  # noqa: Y015
+
+@_typing.final
+class Image(_message.Message):
+    """A picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Data URI of a PNG or JPEG."""
+    detail: _builtins.str
+    """How closely to look: "auto", "low" or "high"; empty is auto."""
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Image: _TypeAlias = Image  # noqa: Y015
 
 @_typing.final
 class Tool(_message.Message):
@@ -712,3 +857,243 @@ class ModelInfo(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelInfo: _TypeAlias = ModelInfo  # noqa: Y015
+
+@_typing.final
+class McpServer(_message.Message):
+    """An MCP server, as a client named it. What it holds is never logged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class HeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    AUTHORIZATION_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """Name that the client gave it."""
+    url: _builtins.str
+    """Where it is: https, or what the operator allows."""
+    authorization: _builtins.str
+    """OAuth access token, without "Bearer"; empty if none."""
+    @_builtins.property
+    def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """HTTP headers to send."""
+
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        url: _builtins.str = ...,
+        authorization: _builtins.str = ...,
+        headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorization", b"authorization", "headers", b"headers", "label", b"label", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___McpServer: _TypeAlias = McpServer  # noqa: Y015
+
+@_typing.final
+class ListToolsRequest(_message.Message):
+    """Asks for the tools of an MCP server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    SERVER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def session(self) -> _common_pb2.SessionRef:
+        """Whose request this is."""
+
+    @_builtins.property
+    def server(self) -> Global___McpServer:
+        """The server."""
+
+    def __init__(
+        self,
+        *,
+        session: _common_pb2.SessionRef | None = ...,
+        server: Global___McpServer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListToolsRequest: _TypeAlias = ListToolsRequest  # noqa: Y015
+
+@_typing.final
+class ListToolsResponse(_message.Message):
+    """The tools of an MCP server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___McpTool]:
+        """Tools, in the server's order."""
+
+    def __init__(
+        self,
+        *,
+        tools: _abc.Iterable[Global___McpTool] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tools", b"tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListToolsResponse: _TypeAlias = ListToolsResponse  # noqa: Y015
+
+@_typing.final
+class McpTool(_message.Message):
+    """A tool of an MCP server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    INPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    ANNOTATIONS_JSON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name there."""
+    description: _builtins.str
+    """What it does."""
+    input_schema_json: _builtins.str
+    """JSON Schema of its arguments, as JSON text."""
+    annotations_json: _builtins.str
+    """What the server says about it ({"readOnlyHint": true}), as JSON text; empty if nothing."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        input_schema_json: _builtins.str = ...,
+        annotations_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations_json", b"annotations_json", "description", b"description", "input_schema_json", b"input_schema_json", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___McpTool: _TypeAlias = McpTool  # noqa: Y015
+
+@_typing.final
+class CallToolRequest(_message.Message):
+    """Calls a tool of an MCP server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    SERVER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the tool."""
+    arguments_json: _builtins.str
+    """Arguments: a JSON object, as text."""
+    @_builtins.property
+    def session(self) -> _common_pb2.SessionRef:
+        """Whose request this is."""
+
+    @_builtins.property
+    def server(self) -> Global___McpServer:
+        """The server."""
+
+    def __init__(
+        self,
+        *,
+        session: _common_pb2.SessionRef | None = ...,
+        server: Global___McpServer | None = ...,
+        name: _builtins.str = ...,
+        arguments_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server", "session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "name", b"name", "server", b"server", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallToolRequest: _TypeAlias = CallToolRequest  # noqa: Y015
+
+@_typing.final
+class CallToolResponse(_message.Message):
+    """What a tool returned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    output: _builtins.str
+    """Result as text: the text parts, or the structured content as JSON."""
+    @_builtins.property
+    def error(self) -> Global___McpError:
+        """Set if the call failed."""
+
+    def __init__(
+        self,
+        *,
+        output: _builtins.str = ...,
+        error: Global___McpError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "output", b"output"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallToolResponse: _TypeAlias = CallToolResponse  # noqa: Y015
+
+@_typing.final
+class McpError(_message.Message):
+    """A failed call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    kind: Global___McpErrorKind.ValueType
+    """What kind of failure."""
+    code: _builtins.int
+    """JSON-RPC error code or HTTP status; 0 if there is none."""
+    message: _builtins.str
+    """English text for the client's developer."""
+    def __init__(
+        self,
+        *,
+        kind: Global___McpErrorKind.ValueType = ...,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "kind", b"kind", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___McpError: _TypeAlias = McpError  # noqa: Y015

@@ -45,6 +45,16 @@ class LlmOrchestratorServiceStub(object):
                 request_serializer=ovos_dot_llm_dot_v1_dot_llm__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=ovos_dot_llm_dot_v1_dot_llm__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.ListTools = channel.unary_unary(
+                '/ovos.llm.v1.LlmOrchestratorService/ListTools',
+                request_serializer=ovos_dot_llm_dot_v1_dot_llm__pb2.ListToolsRequest.SerializeToString,
+                response_deserializer=ovos_dot_llm_dot_v1_dot_llm__pb2.ListToolsResponse.FromString,
+                _registered_method=True)
+        self.CallTool = channel.unary_unary(
+                '/ovos.llm.v1.LlmOrchestratorService/CallTool',
+                request_serializer=ovos_dot_llm_dot_v1_dot_llm__pb2.CallToolRequest.SerializeToString,
+                response_deserializer=ovos_dot_llm_dot_v1_dot_llm__pb2.CallToolResponse.FromString,
+                _registered_method=True)
 
 
 class LlmOrchestratorServiceServicer(object):
@@ -87,6 +97,28 @@ class LlmOrchestratorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTools(self, request, context):
+        """Asks an MCP server which tools it has. Needs a deadline; safe to retry.
+
+        Errors: PERMISSION_DENIED for a server that the operator has not allowed;
+        INVALID_ARGUMENT for a bad url or header; UNAVAILABLE when it cannot be reached or does
+        not speak MCP.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CallTool(self, request, context):
+        """Calls a tool of an MCP server. Needs a deadline. Not to be retried: the tool may have
+        acted. Cancelling the RPC gives the call up.
+
+        What goes wrong at the server is an answer with `error`. Errors: PERMISSION_DENIED and
+        INVALID_ARGUMENT as above.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LlmOrchestratorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +131,16 @@ def add_LlmOrchestratorServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=ovos_dot_llm_dot_v1_dot_llm__pb2.ListModelsRequest.FromString,
                     response_serializer=ovos_dot_llm_dot_v1_dot_llm__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'ListTools': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTools,
+                    request_deserializer=ovos_dot_llm_dot_v1_dot_llm__pb2.ListToolsRequest.FromString,
+                    response_serializer=ovos_dot_llm_dot_v1_dot_llm__pb2.ListToolsResponse.SerializeToString,
+            ),
+            'CallTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.CallTool,
+                    request_deserializer=ovos_dot_llm_dot_v1_dot_llm__pb2.CallToolRequest.FromString,
+                    response_serializer=ovos_dot_llm_dot_v1_dot_llm__pb2.CallToolResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -156,6 +198,60 @@ class LlmOrchestratorService(object):
             '/ovos.llm.v1.LlmOrchestratorService/ListModels',
             ovos_dot_llm_dot_v1_dot_llm__pb2.ListModelsRequest.SerializeToString,
             ovos_dot_llm_dot_v1_dot_llm__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTools(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ovos.llm.v1.LlmOrchestratorService/ListTools',
+            ovos_dot_llm_dot_v1_dot_llm__pb2.ListToolsRequest.SerializeToString,
+            ovos_dot_llm_dot_v1_dot_llm__pb2.ListToolsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CallTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ovos.llm.v1.LlmOrchestratorService/CallTool',
+            ovos_dot_llm_dot_v1_dot_llm__pb2.CallToolRequest.SerializeToString,
+            ovos_dot_llm_dot_v1_dot_llm__pb2.CallToolResponse.FromString,
             options,
             channel_credentials,
             insecure,

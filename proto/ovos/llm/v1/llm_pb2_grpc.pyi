@@ -61,6 +61,20 @@ class LlmOrchestratorServiceStub:
     """Lists models over all providers, the one that serves first. Needs a deadline; a
     provider that does not answer is listed as not available.
     """
+    ListTools: _grpc.UnaryUnaryMultiCallable[_llm_pb2.ListToolsRequest, _llm_pb2.ListToolsResponse]
+    """Asks an MCP server which tools it has. Needs a deadline; safe to retry.
+
+    Errors: PERMISSION_DENIED for a server that the operator has not allowed;
+    INVALID_ARGUMENT for a bad url or header; UNAVAILABLE when it cannot be reached or does
+    not speak MCP.
+    """
+    CallTool: _grpc.UnaryUnaryMultiCallable[_llm_pb2.CallToolRequest, _llm_pb2.CallToolResponse]
+    """Calls a tool of an MCP server. Needs a deadline. Not to be retried: the tool may have
+    acted. Cancelling the RPC gives the call up.
+
+    What goes wrong at the server is an answer with `error`. Errors: PERMISSION_DENIED and
+    INVALID_ARGUMENT as above.
+    """
 
 @_typing.type_check_only
 class LlmOrchestratorServiceAsyncStub(LlmOrchestratorServiceStub):
@@ -94,6 +108,20 @@ class LlmOrchestratorServiceAsyncStub(LlmOrchestratorServiceStub):
     ListModels: _aio.UnaryUnaryMultiCallable[_llm_pb2.ListModelsRequest, _llm_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists models over all providers, the one that serves first. Needs a deadline; a
     provider that does not answer is listed as not available.
+    """
+    ListTools: _aio.UnaryUnaryMultiCallable[_llm_pb2.ListToolsRequest, _llm_pb2.ListToolsResponse]  # type: ignore[assignment]
+    """Asks an MCP server which tools it has. Needs a deadline; safe to retry.
+
+    Errors: PERMISSION_DENIED for a server that the operator has not allowed;
+    INVALID_ARGUMENT for a bad url or header; UNAVAILABLE when it cannot be reached or does
+    not speak MCP.
+    """
+    CallTool: _aio.UnaryUnaryMultiCallable[_llm_pb2.CallToolRequest, _llm_pb2.CallToolResponse]  # type: ignore[assignment]
+    """Calls a tool of an MCP server. Needs a deadline. Not to be retried: the tool may have
+    acted. Cancelling the RPC gives the call up.
+
+    What goes wrong at the server is an answer with `error`. Errors: PERMISSION_DENIED and
+    INVALID_ARGUMENT as above.
     """
 
 class LlmOrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -137,6 +165,32 @@ class LlmOrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_llm_pb2.ListModelsResponse, _abc.Awaitable[_llm_pb2.ListModelsResponse]]:
         """Lists models over all providers, the one that serves first. Needs a deadline; a
         provider that does not answer is listed as not available.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTools(
+        self,
+        request: _llm_pb2.ListToolsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_llm_pb2.ListToolsResponse, _abc.Awaitable[_llm_pb2.ListToolsResponse]]:
+        """Asks an MCP server which tools it has. Needs a deadline; safe to retry.
+
+        Errors: PERMISSION_DENIED for a server that the operator has not allowed;
+        INVALID_ARGUMENT for a bad url or header; UNAVAILABLE when it cannot be reached or does
+        not speak MCP.
+        """
+
+    @_abc_1.abstractmethod
+    def CallTool(
+        self,
+        request: _llm_pb2.CallToolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_llm_pb2.CallToolResponse, _abc.Awaitable[_llm_pb2.CallToolResponse]]:
+        """Calls a tool of an MCP server. Needs a deadline. Not to be retried: the tool may have
+        acted. Cancelling the RPC gives the call up.
+
+        What goes wrong at the server is an answer with `error`. Errors: PERMISSION_DENIED and
+        INVALID_ARGUMENT as above.
         """
 
 def add_LlmOrchestratorServiceServicer_to_server(servicer: LlmOrchestratorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

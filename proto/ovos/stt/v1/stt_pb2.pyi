@@ -21,6 +21,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _MicrophonePlace:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MicrophonePlaceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MicrophonePlace.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MICROPHONE_PLACE_UNSPECIFIED: _MicrophonePlace.ValueType  # 0
+    """Read as near."""
+    MICROPHONE_PLACE_NEAR_FIELD: _MicrophonePlace.ValueType  # 1
+    """Close to the mouth: a headset, a phone."""
+    MICROPHONE_PLACE_FAR_FIELD: _MicrophonePlace.ValueType  # 2
+    """Across the room: a laptop, a conference phone."""
+
+class MicrophonePlace(_MicrophonePlace, metaclass=_MicrophonePlaceEnumTypeWrapper):
+    """Where the microphone is."""
+
+MICROPHONE_PLACE_UNSPECIFIED: MicrophonePlace.ValueType  # 0
+"""Read as near."""
+MICROPHONE_PLACE_NEAR_FIELD: MicrophonePlace.ValueType  # 1
+"""Close to the mouth: a headset, a phone."""
+MICROPHONE_PLACE_FAR_FIELD: MicrophonePlace.ValueType  # 2
+"""Across the room: a laptop, a conference phone."""
+Global___MicrophonePlace: _TypeAlias = MicrophonePlace  # noqa: Y015
+
 class _EndpointingMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -33,6 +57,10 @@ class _EndpointingModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Endpo
     """The worker detects speech and commits utterances."""
     ENDPOINTING_MODE_MANUAL: _EndpointingMode.ValueType  # 2
     """Only the client commits."""
+    ENDPOINTING_MODE_SEMANTIC_VAD: _EndpointingMode.ValueType  # 3
+    """As server VAD, but how long a pause may be depends on what was said: a sentence that
+    is not finished waits longer.
+    """
 
 class EndpointingMode(_EndpointingMode, metaclass=_EndpointingModeEnumTypeWrapper):
     """How the ends of speech are found."""
@@ -43,7 +71,39 @@ ENDPOINTING_MODE_SERVER_VAD: EndpointingMode.ValueType  # 1
 """The worker detects speech and commits utterances."""
 ENDPOINTING_MODE_MANUAL: EndpointingMode.ValueType  # 2
 """Only the client commits."""
+ENDPOINTING_MODE_SEMANTIC_VAD: EndpointingMode.ValueType  # 3
+"""As server VAD, but how long a pause may be depends on what was said: a sentence that
+is not finished waits longer.
+"""
 Global___EndpointingMode: _TypeAlias = EndpointingMode  # noqa: Y015
+
+class _Eagerness:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EagernessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Eagerness.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EAGERNESS_UNSPECIFIED: _Eagerness.ValueType  # 0
+    """Read as medium."""
+    EAGERNESS_LOW: _Eagerness.ValueType  # 1
+    """Waits up to 8 s for the speaker to go on."""
+    EAGERNESS_MEDIUM: _Eagerness.ValueType  # 2
+    """Waits up to 4 s."""
+    EAGERNESS_HIGH: _Eagerness.ValueType  # 3
+    """Waits up to 2 s."""
+
+class Eagerness(_Eagerness, metaclass=_EagernessEnumTypeWrapper):
+    """How soon semantic end-of-speech detection takes a pause for the end."""
+
+EAGERNESS_UNSPECIFIED: Eagerness.ValueType  # 0
+"""Read as medium."""
+EAGERNESS_LOW: Eagerness.ValueType  # 1
+"""Waits up to 8 s for the speaker to go on."""
+EAGERNESS_MEDIUM: Eagerness.ValueType  # 2
+"""Waits up to 4 s."""
+EAGERNESS_HIGH: Eagerness.ValueType  # 3
+"""Waits up to 2 s."""
+Global___Eagerness: _TypeAlias = Eagerness  # noqa: Y015
 
 @_typing.final
 class StreamingRecognizeRequest(_message.Message):
@@ -238,6 +298,9 @@ class RecognitionConfig(_message.Message):
     PROMPT_FIELD_NUMBER: _builtins.int
     HINTS_FIELD_NUMBER: _builtins.int
     WORD_TIMESTAMPS_FIELD_NUMBER: _builtins.int
+    NOISE_REDUCTION_FIELD_NUMBER: _builtins.int
+    TOKEN_LOGPROBS_FIELD_NUMBER: _builtins.int
+    SPEAKERS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model name as listed by ListModels; empty lets the worker choose."""
     language_code: _builtins.str
@@ -246,9 +309,17 @@ class RecognitionConfig(_message.Message):
     """Free text that biases the decoder."""
     word_timestamps: _builtins.bool
     """Adds per-word timing to final transcripts."""
+    token_logprobs: _builtins.bool
+    """Adds the probabilities of tokens to final transcripts."""
+    speakers: _builtins.bool
+    """Adds segments with their speakers to final transcripts."""
     @_builtins.property
     def hints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Words and phrases to favour."""
+
+    @_builtins.property
+    def noise_reduction(self) -> Global___NoiseReduction:
+        """Cleans the audio before anything listens to it. Unset leaves it as it is."""
 
     def __init__(
         self,
@@ -258,14 +329,45 @@ class RecognitionConfig(_message.Message):
         prompt: _builtins.str = ...,
         hints: _abc.Iterable[_builtins.str] | None = ...,
         word_timestamps: _builtins.bool = ...,
+        noise_reduction: Global___NoiseReduction | None = ...,
+        token_logprobs: _builtins.bool = ...,
+        speakers: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["noise_reduction", b"noise_reduction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hints", b"hints", "language_code", b"language_code", "model", b"model", "prompt", b"prompt", "word_timestamps", b"word_timestamps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hints", b"hints", "language_code", b"language_code", "model", b"model", "noise_reduction", b"noise_reduction", "prompt", b"prompt", "speakers", b"speakers", "token_logprobs", b"token_logprobs", "word_timestamps", b"word_timestamps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecognitionConfig: _TypeAlias = RecognitionConfig  # noqa: Y015
+
+@_typing.final
+class NoiseReduction(_message.Message):
+    """Removes steady noise from the audio."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    place: Global___MicrophonePlace.ValueType
+    """Where the microphone is."""
+    strength: _builtins.float
+    """How much of the noise is removed, 0 to 1; 1 if unset."""
+    def __init__(
+        self,
+        *,
+        place: Global___MicrophonePlace.ValueType = ...,
+        strength: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "strength", b"strength"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "place", b"place", "strength", b"strength"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
+
+Global___NoiseReduction: _TypeAlias = NoiseReduction  # noqa: Y015
 
 @_typing.final
 class EndpointingConfig(_message.Message):
@@ -278,10 +380,13 @@ class EndpointingConfig(_message.Message):
     PREFIX_PADDING_FIELD_NUMBER: _builtins.int
     SILENCE_DURATION_FIELD_NUMBER: _builtins.int
     MAX_UTTERANCE_FIELD_NUMBER: _builtins.int
+    EAGERNESS_FIELD_NUMBER: _builtins.int
     mode: Global___EndpointingMode.ValueType
     """Who decides."""
     threshold: _builtins.float
     """Speech probability, 0 to 1, above which speech starts."""
+    eagerness: Global___Eagerness.ValueType
+    """For semantic VAD, which ignores `silence_duration`."""
     @_builtins.property
     def prefix_padding(self) -> _duration_pb2.Duration:
         """Audio kept from before the detected start."""
@@ -302,10 +407,11 @@ class EndpointingConfig(_message.Message):
         prefix_padding: _duration_pb2.Duration | None = ...,
         silence_duration: _duration_pb2.Duration | None = ...,
         max_utterance: _duration_pb2.Duration | None = ...,
+        eagerness: Global___Eagerness.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "max_utterance", b"max_utterance", "prefix_padding", b"prefix_padding", "silence_duration", b"silence_duration", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "max_utterance", b"max_utterance", "mode", b"mode", "prefix_padding", b"prefix_padding", "silence_duration", b"silence_duration", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "eagerness", b"eagerness", "max_utterance", b"max_utterance", "mode", b"mode", "prefix_padding", b"prefix_padding", "silence_duration", b"silence_duration", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
@@ -550,6 +656,8 @@ class Transcript(_message.Message):
     END_SAMPLE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    LOGPROBS_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
     utterance_id: _builtins.str
     """Utterance the text belongs to."""
     text: _builtins.str
@@ -578,6 +686,14 @@ class Transcript(_message.Message):
     def usage(self) -> _common_pb2.Usage:
         """Set on final transcripts."""
 
+    @_builtins.property
+    def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenLogprob]:
+        """If asked for, and the model gives them; final transcripts only."""
+
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
+        """If asked for; final transcripts only. Together they are `text`."""
+
     def __init__(
         self,
         *,
@@ -592,16 +708,78 @@ class Transcript(_message.Message):
         end_sample: _builtins.int = ...,
         revision: _builtins.int = ...,
         usage: _common_pb2.Usage | None = ...,
+        logprobs: _abc.Iterable[Global___TokenLogprob] | None = ...,
+        segments: _abc.Iterable[Global___Segment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "end_sample", b"end_sample", "is_final", b"is_final", "language_code", b"language_code", "revision", b"revision", "stable_chars", b"stable_chars", "start_sample", b"start_sample", "text", b"text", "usage", b"usage", "utterance_id", b"utterance_id", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "end_sample", b"end_sample", "is_final", b"is_final", "language_code", b"language_code", "logprobs", b"logprobs", "revision", b"revision", "segments", b"segments", "stable_chars", b"stable_chars", "start_sample", b"start_sample", "text", b"text", "usage", b"usage", "utterance_id", b"utterance_id", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__confidence) -> _WhichOneofReturnType__confidence | None: ...
 
 Global___Transcript: _TypeAlias = Transcript  # noqa: Y015
+
+@_typing.final
+class TokenLogprob(_message.Message):
+    """How sure the model is of a token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    LOGPROB_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """The token as written; all of a transcript put together are its text."""
+    logprob: _builtins.float
+    """Natural logarithm of its probability."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        logprob: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logprob", b"logprob", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenLogprob: _TypeAlias = TokenLogprob  # noqa: Y015
+
+@_typing.final
+class Segment(_message.Message):
+    """A run of words of one speaker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    START_SAMPLE_FIELD_NUMBER: _builtins.int
+    END_SAMPLE_FIELD_NUMBER: _builtins.int
+    SPEAKER_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """What was said."""
+    start_sample: _builtins.int
+    """First sample."""
+    end_sample: _builtins.int
+    """Sample after the last one."""
+    speaker: _builtins.str
+    """Name of the speaker, the same for the same voice within a stream: "A", "B", …"""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        start_sample: _builtins.int = ...,
+        end_sample: _builtins.int = ...,
+        speaker: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_sample", b"end_sample", "speaker", b"speaker", "start_sample", b"start_sample", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Segment: _TypeAlias = Segment  # noqa: Y015
 
 @_typing.final
 class Word(_message.Message):

@@ -26,15 +26,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from ovos.common.v1 import common_pb2 as ovos_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15ovos/tts/v1/tts.proto\x12\x0bovos.tts.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bovos/common/v1/common.proto\"\xbf\x02\n\x1aStreamingSynthesizeRequest\x12\x37\n\x06\x63onfig\x18\x01 \x01(\x0b\x32%.ovos.tts.v1.StreamingSynthesisConfigH\x00\x12&\n\x04text\x18\x02 \x01(\x0b\x32\x16.ovos.tts.v1.TextChunkH\x00\x12\'\n\x05\x66lush\x18\x03 \x01(\x0b\x32\x16.ovos.tts.v1.FlushTextH\x00\x12.\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x1c.ovos.tts.v1.CancelSynthesisH\x00\x12,\n\x06\x63redit\x18\x05 \x01(\x0b\x32\x1a.ovos.common.v1.FlowCreditH\x00\x12.\n\x06\x66inish\x18\x06 \x01(\x0b\x32\x1c.ovos.tts.v1.FinishSynthesisH\x00\x42\t\n\x07payload\"\xc0\x03\n\x1bStreamingSynthesizeResponse\x12,\n\x05ready\x18\x01 \x01(\x0b\x32\x1b.ovos.tts.v1.SynthesisReadyH\x00\x12\x36\n\x0fsegment_started\x18\x02 \x01(\x0b\x32\x1b.ovos.tts.v1.SegmentStartedH\x00\x12*\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x19.ovos.tts.v1.SegmentAudioH\x00\x12\x38\n\x10segment_finished\x18\x04 \x01(\x0b\x32\x1c.ovos.tts.v1.SegmentFinishedH\x00\x12\x34\n\tcancelled\x18\x05 \x01(\x0b\x32\x1f.ovos.tts.v1.SynthesisCancelledH\x00\x12,\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1b.ovos.common.v1.ErrorDetailH\x00\x12\x32\n\x08\x66inished\x18\x07 \x01(\x0b\x32\x1e.ovos.tts.v1.SynthesisFinishedH\x00\x12\x32\n\x08\x64\x65graded\x18\x08 \x01(\x0b\x32\x1e.ovos.tts.v1.SynthesisDegradedH\x00\x42\t\n\x07payload\"\xcf\x02\n\x18StreamingSynthesisConfig\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.ovos.common.v1.SessionRef\x12\x13\n\x0bresponse_id\x18\x02 \x01(\t\x12\x31\n\x0c\x61udio_format\x18\x03 \x01(\x0b\x32\x1b.ovos.common.v1.AudioFormat\x12*\n\x05voice\x18\x04 \x01(\x0b\x32\x1b.ovos.tts.v1.VoiceSelection\x12\x33\n\x0csegmentation\x18\x05 \x01(\x0e\x32\x1d.ovos.tts.v1.SegmentationMode\x12\x31\n\x0e\x63hunk_duration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x63redit\x18\x07 \x01(\x0b\x32\x1a.ovos.common.v1.FlowCredit\"g\n\x0eVoiceSelection\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x15\n\rlanguage_code\x18\x02 \x01(\t\x12\x1a\n\rspeaking_rate\x18\x03 \x01(\x02H\x00\x88\x01\x01\x42\x10\n\x0e_speaking_rate\"+\n\tTextChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\x0b\n\tFlushText\"$\n\x0f\x43\x61ncelSynthesis\x12\x11\n\tcancel_id\x18\x01 \x01(\t\"\x11\n\x0f\x46inishSynthesis\"f\n\x0eSynthesisReady\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x31\n\x0c\x61udio_format\x18\x02 \x01(\x0b\x32\x1b.ovos.common.v1.AudioFormat\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\"R\n\x11SynthesisDegraded\x12\x15\n\rfailed_engine\x18\x01 \x01(\t\x12\x16\n\x0eserving_engine\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x0eSegmentStarted\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x12\n\nstart_char\x18\x03 \x01(\x04\"J\n\x0cSegmentAudio\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12)\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1a.ovos.common.v1.AudioChunk\"^\n\x0fSegmentFinished\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x12\n\nend_sample\x18\x02 \x01(\x04\x12&\n\x05words\x18\x03 \x03(\x0b\x32\x17.ovos.tts.v1.WordTiming\"H\n\nWordTiming\x12\x12\n\nstart_char\x18\x01 \x01(\r\x12\x10\n\x08\x65nd_char\x18\x02 \x01(\r\x12\x14\n\x0cstart_sample\x18\x03 \x01(\x04\"B\n\x12SynthesisCancelled\x12\x11\n\tcancel_id\x18\x01 \x01(\t\x12\x19\n\x11sent_until_sample\x18\x02 \x01(\x04\"9\n\x11SynthesisFinished\x12$\n\x05usage\x18\x01 \x01(\x0b\x32\x15.ovos.common.v1.Usage\"\xad\x01\n\x11SynthesizeRequest\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.ovos.common.v1.SessionRef\x12\x0c\n\x04text\x18\x02 \x01(\t\x12*\n\x05voice\x18\x03 \x01(\x0b\x32\x1b.ovos.tts.v1.VoiceSelection\x12\x31\n\x0c\x61udio_format\x18\x04 \x01(\x0b\x32\x1b.ovos.common.v1.AudioFormat\"|\n\x12SynthesizeResponse\x12\r\n\x05\x61udio\x18\x01 \x01(\x0c\x12\x31\n\x0c\x61udio_format\x18\x02 \x01(\x0b\x32\x1b.ovos.common.v1.AudioFormat\x12$\n\x05usage\x18\x03 \x01(\x0b\x32\x15.ovos.common.v1.Usage\"*\n\x11ListVoicesRequest\x12\x15\n\rlanguage_code\x18\x01 \x01(\t\"8\n\x12ListVoicesResponse\x12\"\n\x06voices\x18\x01 \x03(\x0b\x32\x12.ovos.tts.v1.Voice\"v\n\x05Voice\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x16\n\x0elanguage_codes\x18\x03 \x03(\t\x12\x0e\n\x06\x65ngine\x18\x04 \x01(\t\x12\x1d\n\x15native_sample_rate_hz\x18\x05 \x01(\r*s\n\x10SegmentationMode\x12!\n\x1dSEGMENTATION_MODE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSEGMENTATION_MODE_SENTENCE\x10\x01\x12\x1c\n\x18SEGMENTATION_MODE_MANUAL\x10\x02\x32\x98\x02\n\nTtsService\x12l\n\x13StreamingSynthesize\x12\'.ovos.tts.v1.StreamingSynthesizeRequest\x1a(.ovos.tts.v1.StreamingSynthesizeResponse(\x01\x30\x01\x12M\n\nSynthesize\x12\x1e.ovos.tts.v1.SynthesizeRequest\x1a\x1f.ovos.tts.v1.SynthesizeResponse\x12M\n\nListVoices\x12\x1e.ovos.tts.v1.ListVoicesRequest\x1a\x1f.ovos.tts.v1.ListVoicesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15ovos/tts/v1/tts.proto\x12\x0bovos.tts.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bovos/common/v1/common.proto\"\xbf\x02\n\x1aStreamingSynthesizeRequest\x12\x37\n\x06\x63onfig\x18\x01 \x01(\x0b\x32%.ovos.tts.v1.StreamingSynthesisConfigH\x00\x12&\n\x04text\x18\x02 \x01(\x0b\x32\x16.ovos.tts.v1.TextChunkH\x00\x12\'\n\x05\x66lush\x18\x03 \x01(\x0b\x32\x16.ovos.tts.v1.FlushTextH\x00\x12.\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x1c.ovos.tts.v1.CancelSynthesisH\x00\x12,\n\x06\x63redit\x18\x05 \x01(\x0b\x32\x1a.ovos.common.v1.FlowCreditH\x00\x12.\n\x06\x66inish\x18\x06 \x01(\x0b\x32\x1c.ovos.tts.v1.FinishSynthesisH\x00\x42\t\n\x07payload\"\xc0\x03\n\x1bStreamingSynthesizeResponse\x12,\n\x05ready\x18\x01 \x01(\x0b\x32\x1b.ovos.tts.v1.SynthesisReadyH\x00\x12\x36\n\x0fsegment_started\x18\x02 \x01(\x0b\x32\x1b.ovos.tts.v1.SegmentStartedH\x00\x12*\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x19.ovos.tts.v1.SegmentAudioH\x00\x12\x38\n\x10segment_finished\x18\x04 \x01(\x0b\x32\x1c.ovos.tts.v1.SegmentFinishedH\x00\x12\x34\n\tcancelled\x18\x05 \x01(\x0b\x32\x1f.ovos.tts.v1.SynthesisCancelledH\x00\x12,\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1b.ovos.common.v1.ErrorDetailH\x00\x12\x32\n\x08\x66inished\x18\x07 \x01(\x0b\x32\x1e.ovos.tts.v1.SynthesisFinishedH\x00\x12\x32\n\x08\x64\x65graded\x18\x08 \x01(\x0b\x32\x1e.ovos.tts.v1.SynthesisDegradedH\x00\x42\t\n\x07payload\"\xcf\x02\n\x18StreamingSynthesisConfig\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.ovos.common.v1.SessionRef\x12\x13\n\x0bresponse_id\x18\x02 \x01(\t\x12\x31\n\x0c\x61udio_format\x18\x03 \x01(\x0b\x32\x1b.ovos.common.v1.AudioFormat\x12*\n\x05voice\x18\x04 \x01(\x0b\x32\x1b.ovos.tts.v1.VoiceSelection\x12\x33\n\x0csegmentation\x18\x05 \x01(\x0e\x32\x1d.ovos.tts.v1.SegmentationMode\x12\x31\n\x0e\x63hunk_duration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x63redit\x18\x07 \x01(\x0b\x32\x1a.ovos.common.v1.FlowCredit\"x\n\x0eVoiceSelection\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x15\n\rlanguage_code\x18\x02 \x01(\t\x12\x1a\n\rspeaking_rate\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x0f\n\x07\x65ngines\x18\x04 \x03(\tB\x10\n\x0e_speaking_rate\"+\n\tTextChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\x0b\n\tFlushText\"$\n\x0f\x43\x61ncelSynthesis\x12\x11\n\tcancel_id\x18\x01 \x01(\t\"\x11\n\x0f\x46inishSynthesis\"f\n\x0eSynthesisReady\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x31\n\x0c\x61udio_format\x18\x02 \x01(\x0b\x32\x1b.ovos.common.v1.AudioFormat\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\"R\n\x11SynthesisDegraded\x12\x15\n\rfailed_engine\x18\x01 \x01(\t\x12\x16\n\x0eserving_engine\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x0eSegmentStarted\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x12\n\nstart_char\x18\x03 \x01(\x04\"J\n\x0cSegmentAudio\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12)\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1a.ovos.common.v1.AudioChunk\"^\n\x0fSegmentFinished\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x12\n\nend_sample\x18\x02 \x01(\x04\x12&\n\x05words\x18\x03 \x03(\x0b\x32\x17.ovos.tts.v1.WordTiming\"H\n\nWordTiming\x12\x12\n\nstart_char\x18\x01 \x01(\r\x12\x10\n\x08\x65nd_char\x18\x02 \x01(\r\x12\x14\n\x0cstart_sample\x18\x03 \x01(\x04\"B\n\x12SynthesisCancelled\x12\x11\n\tcancel_id\x18\x01 \x01(\t\x12\x19\n\x11sent_until_sample\x18\x02 \x01(\x04\"9\n\x11SynthesisFinished\x12$\n\x05usage\x18\x01 \x01(\x0b\x32\x15.ovos.common.v1.Usage\"\xad\x01\n\x11SynthesizeRequest\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.ovos.common.v1.SessionRef\x12\x0c\n\x04text\x18\x02 \x01(\t\x12*\n\x05voice\x18\x03 \x01(\x0b\x32\x1b.ovos.tts.v1.VoiceSelection\x12\x31\n\x0c\x61udio_format\x18\x04 \x01(\x0b\x32\x1b.ovos.common.v1.AudioFormat\"|\n\x12SynthesizeResponse\x12\r\n\x05\x61udio\x18\x01 \x01(\x0c\x12\x31\n\x0c\x61udio_format\x18\x02 \x01(\x0b\x32\x1b.ovos.common.v1.AudioFormat\x12$\n\x05usage\x18\x03 \x01(\x0b\x32\x15.ovos.common.v1.Usage\"*\n\x11ListVoicesRequest\x12\x15\n\rlanguage_code\x18\x01 \x01(\t\"8\n\x12ListVoicesResponse\x12\"\n\x06voices\x18\x01 \x03(\x0b\x32\x12.ovos.tts.v1.Voice\"v\n\x05Voice\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x16\n\x0elanguage_codes\x18\x03 \x03(\t\x12\x0e\n\x06\x65ngine\x18\x04 \x01(\t\x12\x1d\n\x15native_sample_rate_hz\x18\x05 \x01(\r*s\n\x10SegmentationMode\x12!\n\x1dSEGMENTATION_MODE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSEGMENTATION_MODE_SENTENCE\x10\x01\x12\x1c\n\x18SEGMENTATION_MODE_MANUAL\x10\x02\x32\x98\x02\n\nTtsService\x12l\n\x13StreamingSynthesize\x12\'.ovos.tts.v1.StreamingSynthesizeRequest\x1a(.ovos.tts.v1.StreamingSynthesizeResponse(\x01\x30\x01\x12M\n\nSynthesize\x12\x1e.ovos.tts.v1.SynthesizeRequest\x1a\x1f.ovos.tts.v1.SynthesizeResponse\x12M\n\nListVoices\x12\x1e.ovos.tts.v1.ListVoicesRequest\x1a\x1f.ovos.tts.v1.ListVoicesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ovos.tts.v1.tts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEGMENTATIONMODE']._serialized_start=2584
-  _globals['_SEGMENTATIONMODE']._serialized_end=2699
+  _globals['_SEGMENTATIONMODE']._serialized_start=2601
+  _globals['_SEGMENTATIONMODE']._serialized_end=2716
   _globals['_STREAMINGSYNTHESIZEREQUEST']._serialized_start=100
   _globals['_STREAMINGSYNTHESIZEREQUEST']._serialized_end=419
   _globals['_STREAMINGSYNTHESIZERESPONSE']._serialized_start=422
@@ -42,41 +42,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMINGSYNTHESISCONFIG']._serialized_start=873
   _globals['_STREAMINGSYNTHESISCONFIG']._serialized_end=1208
   _globals['_VOICESELECTION']._serialized_start=1210
-  _globals['_VOICESELECTION']._serialized_end=1313
-  _globals['_TEXTCHUNK']._serialized_start=1315
-  _globals['_TEXTCHUNK']._serialized_end=1358
-  _globals['_FLUSHTEXT']._serialized_start=1360
-  _globals['_FLUSHTEXT']._serialized_end=1371
-  _globals['_CANCELSYNTHESIS']._serialized_start=1373
-  _globals['_CANCELSYNTHESIS']._serialized_end=1409
-  _globals['_FINISHSYNTHESIS']._serialized_start=1411
-  _globals['_FINISHSYNTHESIS']._serialized_end=1428
-  _globals['_SYNTHESISREADY']._serialized_start=1430
-  _globals['_SYNTHESISREADY']._serialized_end=1532
-  _globals['_SYNTHESISDEGRADED']._serialized_start=1534
-  _globals['_SYNTHESISDEGRADED']._serialized_end=1616
-  _globals['_SEGMENTSTARTED']._serialized_start=1618
-  _globals['_SEGMENTSTARTED']._serialized_end=1685
-  _globals['_SEGMENTAUDIO']._serialized_start=1687
-  _globals['_SEGMENTAUDIO']._serialized_end=1761
-  _globals['_SEGMENTFINISHED']._serialized_start=1763
-  _globals['_SEGMENTFINISHED']._serialized_end=1857
-  _globals['_WORDTIMING']._serialized_start=1859
-  _globals['_WORDTIMING']._serialized_end=1931
-  _globals['_SYNTHESISCANCELLED']._serialized_start=1933
-  _globals['_SYNTHESISCANCELLED']._serialized_end=1999
-  _globals['_SYNTHESISFINISHED']._serialized_start=2001
-  _globals['_SYNTHESISFINISHED']._serialized_end=2058
-  _globals['_SYNTHESIZEREQUEST']._serialized_start=2061
-  _globals['_SYNTHESIZEREQUEST']._serialized_end=2234
-  _globals['_SYNTHESIZERESPONSE']._serialized_start=2236
-  _globals['_SYNTHESIZERESPONSE']._serialized_end=2360
-  _globals['_LISTVOICESREQUEST']._serialized_start=2362
-  _globals['_LISTVOICESREQUEST']._serialized_end=2404
-  _globals['_LISTVOICESRESPONSE']._serialized_start=2406
-  _globals['_LISTVOICESRESPONSE']._serialized_end=2462
-  _globals['_VOICE']._serialized_start=2464
-  _globals['_VOICE']._serialized_end=2582
-  _globals['_TTSSERVICE']._serialized_start=2702
-  _globals['_TTSSERVICE']._serialized_end=2982
+  _globals['_VOICESELECTION']._serialized_end=1330
+  _globals['_TEXTCHUNK']._serialized_start=1332
+  _globals['_TEXTCHUNK']._serialized_end=1375
+  _globals['_FLUSHTEXT']._serialized_start=1377
+  _globals['_FLUSHTEXT']._serialized_end=1388
+  _globals['_CANCELSYNTHESIS']._serialized_start=1390
+  _globals['_CANCELSYNTHESIS']._serialized_end=1426
+  _globals['_FINISHSYNTHESIS']._serialized_start=1428
+  _globals['_FINISHSYNTHESIS']._serialized_end=1445
+  _globals['_SYNTHESISREADY']._serialized_start=1447
+  _globals['_SYNTHESISREADY']._serialized_end=1549
+  _globals['_SYNTHESISDEGRADED']._serialized_start=1551
+  _globals['_SYNTHESISDEGRADED']._serialized_end=1633
+  _globals['_SEGMENTSTARTED']._serialized_start=1635
+  _globals['_SEGMENTSTARTED']._serialized_end=1702
+  _globals['_SEGMENTAUDIO']._serialized_start=1704
+  _globals['_SEGMENTAUDIO']._serialized_end=1778
+  _globals['_SEGMENTFINISHED']._serialized_start=1780
+  _globals['_SEGMENTFINISHED']._serialized_end=1874
+  _globals['_WORDTIMING']._serialized_start=1876
+  _globals['_WORDTIMING']._serialized_end=1948
+  _globals['_SYNTHESISCANCELLED']._serialized_start=1950
+  _globals['_SYNTHESISCANCELLED']._serialized_end=2016
+  _globals['_SYNTHESISFINISHED']._serialized_start=2018
+  _globals['_SYNTHESISFINISHED']._serialized_end=2075
+  _globals['_SYNTHESIZEREQUEST']._serialized_start=2078
+  _globals['_SYNTHESIZEREQUEST']._serialized_end=2251
+  _globals['_SYNTHESIZERESPONSE']._serialized_start=2253
+  _globals['_SYNTHESIZERESPONSE']._serialized_end=2377
+  _globals['_LISTVOICESREQUEST']._serialized_start=2379
+  _globals['_LISTVOICESREQUEST']._serialized_end=2421
+  _globals['_LISTVOICESRESPONSE']._serialized_start=2423
+  _globals['_LISTVOICESRESPONSE']._serialized_end=2479
+  _globals['_VOICE']._serialized_start=2481
+  _globals['_VOICE']._serialized_end=2599
+  _globals['_TTSSERVICE']._serialized_start=2719
+  _globals['_TTSSERVICE']._serialized_end=2999
 # @@protoc_insertion_point(module_scope)

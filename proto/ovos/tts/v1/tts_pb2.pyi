@@ -236,6 +236,7 @@ class VoiceSelection(_message.Message):
     VOICE_ID_FIELD_NUMBER: _builtins.int
     LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     SPEAKING_RATE_FIELD_NUMBER: _builtins.int
+    ENGINES_FIELD_NUMBER: _builtins.int
     voice_id: _builtins.str
     """Voice id as listed by ListVoices, or one of OpenAI's names (alloy, ash, …), which
     every engine maps to a voice of its own. Empty or unknown takes the default.
@@ -244,16 +245,23 @@ class VoiceSelection(_message.Message):
     """BCP-47 tag; empty takes the voice's own."""
     speaking_rate: _builtins.float
     """Speed, 0.25 to 4; 1 if unset."""
+    @_builtins.property
+    def engines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Engines to try, best first; empty takes the worker's own chain. Names that the worker
+        does not have are passed over.
+        """
+
     def __init__(
         self,
         *,
         voice_id: _builtins.str = ...,
         language_code: _builtins.str = ...,
         speaking_rate: _builtins.float | None = ...,
+        engines: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_speaking_rate", b"_speaking_rate", "speaking_rate", b"speaking_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_speaking_rate", b"_speaking_rate", "language_code", b"language_code", "speaking_rate", b"speaking_rate", "voice_id", b"voice_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_speaking_rate", b"_speaking_rate", "engines", b"engines", "language_code", b"language_code", "speaking_rate", b"speaking_rate", "voice_id", b"voice_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__speaking_rate: _TypeAlias = _typing.Literal["speaking_rate"]  # noqa: Y015
     _WhichOneofArgType__speaking_rate: _TypeAlias = _typing.Literal["_speaking_rate", b"_speaking_rate"]  # noqa: Y015
