@@ -13,6 +13,7 @@ from llm_orchestrator.catalogue import Catalogue
 from llm_orchestrator.config import Config
 from llm_orchestrator.engines import ENGINES
 from llm_orchestrator.health import Watch
+from llm_orchestrator.mcp_policy import Policy
 from llm_orchestrator.orchestration import Orchestrator, Timeouts
 from llm_orchestrator.providers import Providers
 from llm_orchestrator.servicer import LlmServicer
@@ -22,6 +23,7 @@ from ovos.llm.v1 import llm_pb2_grpc
 
 SERVICE = "ovos.llm.v1.LlmOrchestratorService"
 OFFLINE = "offline"
+MAX_MESSAGE_BYTES = 16 << 20  # pictures come inside the request
 AWAY = "no server answers, or it has no model"
 CHANGE_IT = (
     "set OPENAI_API_KEY or GROQ_API_KEY, or LLM_OPENAI_BASE_URL for an OpenAI-compatible"
@@ -54,6 +56,8 @@ async def running(config: Config, providers: Providers) -> AsyncIterator[Server]
         worker_id=lambda: server.worker_id,
         max_streams=config.max_streams,
         style_hint=config.style_hint,
+        mcp_policy=Policy(config.mcp_allowed),
+        mcp_max_calls=config.mcp_max_calls,
     )
 
     def add(to: grpc.aio.Server) -> None:
@@ -67,6 +71,7 @@ async def running(config: Config, providers: Providers) -> AsyncIterator[Server]
         services=[SERVICE],
         drain_s=config.drain_s,
         load=servicer.load,
+        max_message_bytes=MAX_MESSAGE_BYTES,
     )
     await server.start()
     try:

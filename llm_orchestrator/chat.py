@@ -1,4 +1,4 @@
-"""The chat-completions format: requests into it, streamed chunks out of it.
+"""The chat-completions format: its engine, and streamed chunks out of it.
 
 OpenAI, Groq and every compatible server speak it; their SDKs' objects have the same
 attributes. The SDKs do not check what they parse, so nothing here trusts a type.
@@ -7,6 +7,7 @@ attributes. The SDKs do not check what they parse, so nothing here trusts a type
 from __future__ import annotations
 
 import json
+import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Iterator
@@ -14,30 +15,29 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from llm_orchestrator import prompt
+from llm_orchestrator import chat_body
 from llm_orchestrator.call_ids import CallIds
 from llm_orchestrator.engine import (
     Done,
     Finish,
-    Message,
     News,
     Request,
-    Role,
     TextDelta,
     ToolCall,
     ToolCallDelta,
-    ToolMode,
     Usage,
 )
-from mesh.errors import MeshError, Overloaded, Rejected, Unavailable
+from llm_orchestrator.provider_errors import failure, is_refusal
+from mesh.errors import Unavailable
 
 _FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.CONTENT_FILTER}
 _NOT_CHAT = re.compile(
     r"whisper|tts|embed|dall-e|image|moderation|realtime|transcribe|audio|guard|sora|davinci"
     r"|babbage|search|rerank"
 )
-_OUR_FAULT = {400, 404, 405, 409, 413, 415, 422}
-"""Statuses that say the request is wrong, not the provider's state."""
+
+
+log = logging.getLogger(__name__)
 
 
 class ChatCompletions(ABC):
@@ -47,7 +47,14 @@ class ChatCompletions(ABC):
     available = True
 
     def __init__(
-        self, name: str, client: Any, failures: tuple[type[Exception], ...], model: str
+        self,
+        name: str,
+        client: Any,
+        failures: tuple[type[Exception], ...],
+        model: str,
+        *,
+        context_tokens: int,
+        sees: bool,
     ) -> None:
         """
         Args:
@@ -55,8 +62,10 @@ class ChatCompletions(ABC):
             client: The SDK's client.
             failures: What the SDK raises.
             model: The one to ask for, unless a request names another.
+            context_tokens: What the model reads and writes at most.
+            sees: Whether it is to be given pictures.
         """
-        self.model = model
+        self.model, self.context_tokens, self._sees = model, context_tokens, sees
         self._name, self._client, self._failures = name, client, failures
         self._completions = client.chat.completions  # imports more, so not in a turn
 
@@ -86,9 +95,8 @@ class ChatCompletions(ABC):
         await self._client.close()
 
     async def _chunks(self, request: Request) -> AsyncGenerator[Any, None]:
-        whole = body(request) | await self.particulars(request)
         try:
-            stream = await self._completions.create(**whole)
+            stream = await self._asked(request)
             try:
                 async for chunk in stream:
                     yield chunk
@@ -97,54 +105,21 @@ class ChatCompletions(ABC):
         except self._failures as error:
             raise failure(self._name, error) from error
 
-
-def body(request: Request) -> dict[str, Any]:
-    """The parts of a request that every such server takes."""
-    made: dict[str, Any] = {
-        "messages": [_message(message) for message in prompt.conversation(request)],
-        "stream": True,
-    }
-    if request.temperature is not None:
-        made["temperature"] = request.temperature
-    if request.tools and request.tool_choice.mode is not ToolMode.NONE:
-        made["tools"] = [
-            {
-                "type": "function",
-                "function": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": json.loads(tool.parameters_json),
-                },
-            }
-            for tool in request.tools
-        ]
-        made["tool_choice"] = _tool_choice(request)
-    return made
-
-
-def _tool_choice(request: Request) -> Any:
-    if request.tool_choice.mode is ToolMode.FUNCTION:
-        return {"type": "function", "function": {"name": request.tool_choice.name}}
-    return request.tool_choice.mode.value
-
-
-def _message(message: Message) -> dict[str, Any]:
-    if message.role is Role.TOOL:
-        return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
-    made: dict[str, Any] = {"role": message.role.value, "content": message.text or None}
-    if message.tool_calls:
-        made["tool_calls"] = [
-            {
-                "id": call.call_id,
-                "type": "function",
-                "function": {
-                    "name": call.name,
-                    "arguments": json.dumps(prompt.arguments(call.arguments_json)),
-                },
-            }
-            for call in message.tool_calls
-        ]
-    return made
+    async def _asked(self, request: Request) -> Any:
+        """The stream of chunks. What not every model of the provider takes is left out where
+        it is refused: the answer is worth more than a picture or an effort."""
+        particulars = await self.particulars(request)
+        model = str(particulars["model"])
+        whole = chat_body.body(request, model, sees=self._sees) | particulars
+        try:
+            return await self._completions.create(**whole)
+        except self._failures as error:
+            plain = chat_body.body(chat_body.plain(request, model), model, sees=False)
+            plain |= particulars
+            if plain == whole or not is_refusal(error):
+                raise
+            log.info("provider asked again without extras", extra={"provider": self._name})
+            return await self._completions.create(**plain)
 
 
 @dataclass(slots=True)
@@ -261,25 +236,3 @@ def models(configured: str, listed: Iterable[object]) -> tuple[str, ...]:
     """
     others = sorted(n for n in listed if isinstance(n, str) and not _NOT_CHAT.search(n.lower()))
     return tuple(dict.fromkeys([configured, *others] if configured else others))
-
-
-def failure(provider: str, error: Exception) -> MeshError:
-    """What an SDK raised, as ours. Providers quote the request in their messages; we do not."""
-    status = getattr(error, "status_code", None)
-    if not isinstance(status, int) or status < 0:
-        return Unavailable(f"{provider} failed: {type(error).__name__}")
-    if status == 429:
-        return Overloaded(f"{provider} limits us (429)", retry_after_s=_retry_after_s(error))
-    if status in (401, 403):
-        return Unavailable(f"{provider} does not accept the key ({status})")
-    if status in _OUR_FAULT:
-        return Rejected(f"{provider} does not accept the request ({status})")
-    return Unavailable(f"{provider} failed ({status})")
-
-
-def _retry_after_s(error: Exception) -> float | None:
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    try:
-        return max(0.0, float(headers.get("retry-after", "")))
-    except ValueError:
-        return None

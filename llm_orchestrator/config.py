@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from llm_orchestrator.engines import ENGINES
+from llm_orchestrator.mcp_policy import AllowedServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,12 @@ class Config:
     openai_model: str = ""
     """Model to ask OpenAI for; empty takes gpt-4.1-mini, or a compatible server's first."""
 
+    openai_context_tokens: int = field(default=128_000, metadata={"ge": 256})
+    """Tokens that this model reads and writes at most; longer conversations are truncated."""
+
+    openai_sees: bool = True
+    """Whether this model is given pictures; where it refuses them, it is asked again without."""
+
     groq_api_key: str = field(
         default="", metadata={"env": "GROQ_API_KEY", "secret": True}, repr=False
     )
@@ -74,8 +81,23 @@ class Config:
     groq_model: str = "llama-3.3-70b-versatile"
     """Model to ask Groq for."""
 
+    groq_context_tokens: int = field(default=128_000, metadata={"ge": 256})
+    """Tokens that this model reads and writes at most."""
+
+    groq_sees: bool = False
+    """Whether this model is given pictures."""
+
     ollama_host: str = field(default="http://127.0.0.1:11434", metadata={"env": "OLLAMA_HOST"})
     """Where an Ollama server may listen."""
 
     ollama_model: str = ""
     """Model to ask Ollama for; empty takes the first one installed."""
+
+    ollama_context_tokens: int = field(default=8192, metadata={"ge": 256})
+    """Tokens that an Ollama model reads and writes at most; more of them need more memory."""
+
+    mcp_allowed: tuple[AllowedServer, ...] = ()
+    """URLs of the MCP servers that clients may use, with what is below; https://*.a.com works."""
+
+    mcp_max_calls: int = field(default=64, metadata={"ge": 1})
+    """Requests to MCP servers at a time; the next are refused."""

@@ -90,10 +90,24 @@ class Done:
 News = TextDelta | ToolCallDelta | ToolCall | Done
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture that the person shows."""
+
+    url: str
+    """Data URI; empty if the picture itself is no longer there."""
+
+    detail: str = "auto"
+    """How closely to look: auto, low or high."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     role: Role
     text: str = ""
+    images: tuple[Image, ...] = ()
+    """For Role.USER: shown with the text, after it."""
+
     tool_calls: tuple[ToolCall, ...] = ()
     call_id: str = ""
     """For Role.TOOL: the call this answers."""
@@ -114,6 +128,24 @@ class ToolChoice:
     """The tool that must be called, for ToolMode.FUNCTION."""
 
 
+class TruncationMode(Enum):
+    """What becomes of a conversation that is longer than the model reads."""
+
+    AUTO = "auto"
+    DISABLED = "disabled"
+    RETENTION_RATIO = "retention_ratio"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truncation:
+    mode: TruncationMode = TruncationMode.AUTO
+    retention_ratio: float = 1.0
+    """How much of the limit is kept by a cut, for TruncationMode.RETENTION_RATIO."""
+
+    max_message_tokens: int = 0
+    """A limit of the messages besides the model's; 0 is none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One response to write."""
@@ -131,6 +163,16 @@ class Request:
     max_output_tokens: int = 0
     """0 means the model's own limit."""
 
+    truncation: Truncation = Truncation()
+    """Followed before an engine gets the request."""
+
+    parallel_tool_calls: bool | None = None
+    """Whether several tools may be called at once; None leaves it to the model. Engines whose
+    provider cannot be told ignore it."""
+
+    reasoning_effort: str = ""
+    """How hard a reasoning model thinks; empty leaves it to the model. Others ignore it."""
+
 
 class Engine(Protocol):
     """A provider that is set up: it has its key, or its address. One per process."""
@@ -142,6 +184,10 @@ class Engine(Protocol):
     @property
     def model(self) -> str:
         """The model it takes when a request names none; empty while it is not known."""
+
+    @property
+    def context_tokens(self) -> int:
+        """How much the model reads and writes at most, in tokens."""
 
     def generate(self, request: Request) -> AsyncGenerator[News, None]:
         """Write one response.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from mesh.metrics import LATENCY_BUCKETS_S
@@ -38,3 +41,23 @@ AVAILABLE = Gauge(
     "1 while a provider is there and its breaker is closed.",
     ["provider"],
 )
+MCP_REQUESTS = Counter(
+    "llm_mcp_requests",
+    "Requests to MCP servers by what was asked (list, call) and whether it went well.",
+    ["request", "outcome"],
+)
+MCP_OPEN = Gauge("llm_mcp_requests_open", "Requests to MCP servers that wait for an answer.")
+
+
+@contextmanager
+def mcp_request(request: str) -> Iterator[None]:
+    """Count a request to an MCP server: ok, failed, or cancelled by its caller."""
+    outcome = "cancelled"
+    try:
+        yield
+        outcome = "ok"
+    except Exception:
+        outcome = "failed"
+        raise
+    finally:
+        MCP_REQUESTS.labels(request, outcome).inc()

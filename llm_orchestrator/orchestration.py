@@ -14,9 +14,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from llm_orchestrator import metrics
-from llm_orchestrator.engine import Done, News, Request
+from llm_orchestrator import metrics, tokens
+from llm_orchestrator.engine import Done, News, Request, TruncationMode
 from llm_orchestrator.providers import Attempt, Preference, Provider, Providers
+from llm_orchestrator.truncation import TOO_LONG, fitted
 from mesh.errors import MeshError, Rejected, TooSlow, Unavailable
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,11 @@ class Orchestrator:
                 return
             if isinstance(run.refusal, OutOfTime):
                 raise run.refusal
+            if (
+                shorter := _shorter(attempt, ask.request, run.refusal)
+            ) and attempt.provider.allows():
+                attempt = shorter
+                continue
             errors.append(run.refusal)
             following = self._providers.next_of(attempts)
             if following is not None:
@@ -118,11 +124,15 @@ class Orchestrator:
         if not errors:
             return self._providers.nobody()
         if all(isinstance(error, Rejected) for error in errors):
-            return errors[-1]
+            # Of limits of the conversation, the one of the provider that was wanted most.
+            return next((error for error in errors if error.code == TOO_LONG), errors[-1])
         details = "; ".join(error.detail for error in errors)
         waits = [error.retry_after_s for error in errors if error.retry_after_s is not None]
         return Unavailable(
-            f"no provider answered ({details})", tier="llm", retry_after_s=min(waits, default=None)
+            f"no provider answered ({details})",
+            tier="llm",
+            retry_after_s=min(waits, default=None),
+            code=next((error.code for error in errors if error.code), ""),
         )
 
 
@@ -153,7 +163,7 @@ class _Run:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         try:
-            async with aclosing(self._provider.engine.generate(self._request)) as stream:
+            async with aclosing(self._asked()) as stream:
                 news: News | Failed | None = await self._first(stream)
                 if news is None:
                     return
@@ -164,6 +174,12 @@ class _Run:
                     yield news
         finally:
             self._judge()
+
+    async def _asked(self) -> AsyncGenerator[News, None]:
+        request = fitted(self._request, self._attempt.window)
+        async with aclosing(self._provider.engine.generate(request)) as stream:
+            async for news in stream:
+                yield news
 
     async def _first(self, stream: AsyncGenerator[News, None]) -> News | None:
         """The first token or whatever comes instead; None if the provider does not begin."""
@@ -218,6 +234,21 @@ class _Run:
             place = f"{frame.name}, line {frame.lineno} of {frame.filename}"
             log.error("provider raised", extra={"provider": name, "place": place})
             raise Unavailable(f"{name} failed: {type(error).__name__}") from error
+
+
+def _shorter(attempt: Attempt, request: Request, error: MeshError) -> Attempt | None:
+    """The same attempt with half as much, where the model reads less than we were told.
+
+    A window that is set too large would else end a conversation for good once it is full.
+    """
+    if error.code != TOO_LONG or request.truncation.mode is TruncationMode.DISABLED:
+        return None
+    sent = fitted(request, attempt.window)
+    half = tokens.of_request(sent) // 2
+    if len(fitted(request, half).messages) == len(sent.messages):
+        return None
+    log.warning("model reads less than its setting says", extra={"window": attempt.window})
+    return replace(attempt, most_tokens=half)
 
 
 def _switched(provider: Provider, to: Provider, error: MeshError) -> Switched:

@@ -16,17 +16,23 @@ from typing import Any
 from llm_orchestrator.engine import Message, Request, Role
 
 NO_RESULT = "No result was returned."
+PICTURE = "(A picture was shown here.)"
+"""What a model learns of a picture that it cannot see."""
+
 INAUDIBLE = "(inaudible)"
 """What an empty message of the person says: they spoke, and nothing was understood."""
 
 
-def conversation(request: Request) -> list[Message]:
+def conversation(request: Request, *, sees: bool = False) -> list[Message]:
     """The instructions and the messages as a provider may be given them.
 
     Every call is followed by exactly one result; no two messages in a row have the same
     role, except results and assistant messages with one between them.
+
+    Args:
+        sees: Whether the model takes pictures; if not, a line stands for each.
     """
-    messages = list(request.messages)
+    messages = [_in_words(message, sees=sees) for message in request.messages]
     if request.instructions.strip():
         messages.insert(0, Message(role=Role.SYSTEM, text=request.instructions))
     called = {call.call_id for message in messages for call in message.tool_calls}
@@ -64,7 +70,7 @@ def _joined(messages: Sequence[Message], called: set[str]) -> list[Message]:
                 answered = True
                 continue
             message = Message(role=Role.USER, text=f"(A tool returned: {message.text})")
-        if not message.text.strip() and not message.tool_calls:
+        if not message.text.strip() and not message.tool_calls and not message.images:
             if message.role is not Role.USER:
                 continue
             message = replace(message, text=INAUDIBLE)
@@ -79,4 +85,19 @@ def _joined(messages: Sequence[Message], called: set[str]) -> list[Message]:
 
 def _together(first: Message, second: Message) -> Message:
     text = "\n".join(text for text in (first.text, second.text) if text)
-    return replace(first, text=text, tool_calls=first.tool_calls + second.tool_calls)
+    return replace(
+        first,
+        text=text,
+        tool_calls=first.tool_calls + second.tool_calls,
+        images=first.images + second.images,
+    )
+
+
+def _in_words(message: Message, *, sees: bool) -> Message:
+    """The message with a line for each picture that cannot be given to the model."""
+    if not message.images:
+        return message
+    shown = tuple(image for image in message.images if sees and image.url)
+    lines = [PICTURE] * (len(message.images) - len(shown))
+    text = "\n".join(line for line in (message.text, *lines) if line)
+    return replace(message, text=text, images=shown)

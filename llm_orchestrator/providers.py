@@ -71,6 +71,14 @@ class Attempt:
     model: str
     """Empty takes the provider's configured model."""
 
+    most_tokens: int = 0
+    """Less than the model's window, after it said that a request was too long; 0 is the window."""
+
+    @property
+    def window(self) -> int:
+        """What the model reads and writes at most, in tokens, as far as is known."""
+        return self.most_tokens or self.provider.engine.context_tokens
+
     @property
     def preference(self) -> Preference:
         return Preference(self.provider.name, self.model or self.provider.engine.model)

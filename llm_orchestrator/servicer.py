@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from llm_orchestrator import metrics, wire
+from llm_orchestrator import mcp_wire, metrics, wire
 from llm_orchestrator.catalogue import Catalogue
+from llm_orchestrator.mcp_policy import Policy
+from llm_orchestrator.mcp_servers import CALL_S, LIST_S, McpFailure, McpServers
 from llm_orchestrator.orchestration import Orchestrator
 from llm_orchestrator.turn import Turn
 from mesh import call
@@ -44,12 +46,18 @@ class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
         worker_id: Callable[[], str],
         max_streams: int,
         style_hint: str = "",
+        mcp_policy: Policy | None = None,
+        mcp_max_calls: int = 64,
     ) -> None:
         """
         Args:
             worker_id: What `started` says; asked at every response.
             style_hint: Put before the instructions of every request.
+            mcp_policy: Which MCP servers clients may name; None for none.
+            mcp_max_calls: Requests to MCP servers at a time.
         """
+        self._mcp, self._mcp_policy = McpServers(), mcp_policy or Policy()
+        self._mcp_slots = call.Slots(mcp_max_calls, metrics.MCP_OPEN)
         self._orchestrator, self._catalogue = orchestrator, catalogue
         self._worker_id, self._style_hint = worker_id, style_hint
         self._slots = call.Slots(max_streams, metrics.STREAMS_OPEN)
@@ -93,6 +101,44 @@ class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
                 response.models.add(model=wire.preference(model), available=available)
         return response
 
+    async def ListTools(
+        self,
+        request: pb.ListToolsRequest,
+        context: grpc.aio.ServicerContext[pb.ListToolsRequest, pb.ListToolsResponse],
+    ) -> pb.ListToolsResponse:
+        response = pb.ListToolsResponse()
+        async with call.served(context) as caller:
+            call.check_tenant(request.session, caller.tenant_id)
+            server = mcp_wire.server_of(request.server, self._mcp_policy)
+            with self._mcp_slots.taken():
+                try:
+                    with metrics.mcp_request("list"):
+                        found = await self._mcp.tools(server, _left_s(context, LIST_S))
+                except McpFailure as failure:
+                    raise mcp_wire.failed_list(failure) from failure
+                response = mcp_wire.tools(found)
+        return response
+
+    async def CallTool(
+        self,
+        request: pb.CallToolRequest,
+        context: grpc.aio.ServicerContext[pb.CallToolRequest, pb.CallToolResponse],
+    ) -> pb.CallToolResponse:
+        response = pb.CallToolResponse()
+        async with call.served(context) as caller:
+            call.check_tenant(request.session, caller.tenant_id)
+            server = mcp_wire.server_of(request.server, self._mcp_policy)
+            arguments = mcp_wire.arguments_of(request.arguments_json)
+            with self._mcp_slots.taken():
+                try:
+                    with metrics.mcp_request("call"):
+                        response.output = await self._mcp.call(
+                            server, request.name, arguments, _left_s(context, CALL_S)
+                        )
+                except McpFailure as failure:
+                    response = mcp_wire.failed_call(failure)
+        return response
+
     def _turn(self, config: pb.GenerationConfig, context: Context) -> Turn:
         """
         Raises:
@@ -102,6 +148,12 @@ class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
         budget_s = None if remaining_s is None else max(0.0, remaining_s - MARGIN_S)
         ask = wire.ask_of(config, self._style_hint, budget_s)
         return Turn(self._orchestrator, ask, context.write, worker_id=self._worker_id())
+
+
+def _left_s(context: grpc.aio.ServicerContext[Any, Any], most_s: float) -> float:
+    """Seconds that a unary call may take so that its answer still gets through."""
+    remaining_s = context.time_remaining()
+    return most_s if remaining_s is None else max(0.0, min(most_s, remaining_s - MARGIN_S))
 
 
 async def _hear_out(requests: Requests) -> None:

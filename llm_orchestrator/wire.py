@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from llm_orchestrator.engine import (
     Finish,
+    Image,
     Message,
     Request,
     Role,
@@ -18,6 +19,8 @@ from llm_orchestrator.engine import (
     ToolCallDelta,
     ToolChoice,
     ToolMode,
+    Truncation,
+    TruncationMode,
     Usage,
 )
 from llm_orchestrator.orchestration import Ask, Switched
@@ -46,6 +49,15 @@ _FINISHES = {
     Finish.LENGTH: pb.FINISH_REASON_LENGTH,
     Finish.CONTENT_FILTER: pb.FINISH_REASON_CONTENT_FILTER,
 }
+_TRUNCATIONS = {
+    pb.TRUNCATION_MODE_UNSPECIFIED: TruncationMode.AUTO,
+    pb.TRUNCATION_MODE_AUTO: TruncationMode.AUTO,
+    pb.TRUNCATION_MODE_DISABLED: TruncationMode.DISABLED,
+    pb.TRUNCATION_MODE_RETENTION_RATIO: TruncationMode.RETENTION_RATIO,
+}
+_EFFORTS = ("", "none", "minimal", "low", "medium", "high", "xhigh")
+_DETAILS = ("auto", "low", "high")
+_PICTURE = re.compile(r"data:image/(?:png|jpe?g|webp|gif);base64,.")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -66,6 +78,11 @@ def ask_of(config: pb.GenerationConfig, style_hint: str, budget_s: float | None)
         tool_choice=_tool_choice(config.tool_choice, tools),
         temperature=_temperature(config),
         max_output_tokens=config.max_output_tokens,
+        truncation=_truncation(config.truncation),
+        parallel_tool_calls=(
+            config.parallel_tool_calls if config.HasField("parallel_tool_calls") else None
+        ),
+        reasoning_effort=_reasoning_effort(config.reasoning_effort),
     )
     return Ask(
         request=request,
@@ -85,7 +102,36 @@ def _message(i: int, message: pb.Message) -> Message:
             ToolCall(call.call_id, call.name, call.arguments_json) for call in message.tool_calls
         ),
         call_id=message.call_id,
+        images=tuple(
+            _image(f"messages[{i}].images[{j}]", image) for j, image in enumerate(message.images)
+        ),
     )
+
+
+def _image(param: str, image: pb.Image) -> Image:
+    if image.url and not _PICTURE.match(image.url):
+        raise Rejected("a picture is a data URI of an image in base64", param=f"{param}.url")
+    if (image.detail or "auto") not in _DETAILS:
+        raise Rejected(f"detail is one of {', '.join(_DETAILS)}", param=f"{param}.detail")
+    return Image(image.url, image.detail or "auto")
+
+
+def _truncation(truncation: pb.Truncation) -> Truncation:
+    mode = _TRUNCATIONS.get(truncation.mode, TruncationMode.AUTO)
+    ratio = 1.0
+    if mode is TruncationMode.RETENTION_RATIO:
+        ratio = round(truncation.retention_ratio, 4)  # a wire float is 0.800000012
+        if not 0 <= ratio <= 1:  # also if it is not a number
+            raise Rejected("a ratio is 0 to 1", param="truncation.retention_ratio")
+    return Truncation(
+        mode=mode, retention_ratio=ratio, max_message_tokens=truncation.max_message_tokens
+    )
+
+
+def _reasoning_effort(effort: str) -> str:
+    if effort not in _EFFORTS:
+        raise Rejected(f"effort is one of {', '.join(_EFFORTS[1:])}", param="reasoning_effort")
+    return effort
 
 
 def _tool(i: int, tool: pb.Tool) -> Tool:

@@ -8,6 +8,7 @@
     * Rejected: our request is wrong. Trying again cannot help.
         * Missing: it names something that is not there.
         * Unauthenticated: it does not say, or may not say, who is asking.
+        * Forbidden: the operator does not allow it.
         * Stale: a newer attempt at the same thing has taken its place.
     * Broken: the other side failed inside.
 * NotInstalled: an engine's weights, key or library are not on this machine.
@@ -35,6 +36,9 @@ from grpc_status import rpc_status
 from ovos.common.v1 import common_pb2 as pb
 
 DOMAIN = "voicemesh.ovos"
+CODE = "provider_code"
+"""Where a MeshError's `code` is in the metadata of ErrorInfo and ErrorDetail."""
+
 MAX_DETAIL_CHARS = (
     400  # trailers over 8 KB fail the call as RESOURCE_EXHAUSTED, and it is there twice
 )
@@ -55,14 +59,22 @@ class MeshError(Exception):
     reason = pb.ERROR_CODE_INTERNAL
 
     def __init__(
-        self, detail: str, *, tier: str = "", retry_after_s: float | None = None, param: str = ""
+        self,
+        detail: str,
+        *,
+        tier: str = "",
+        retry_after_s: float | None = None,
+        param: str = "",
+        code: str = "",
     ) -> None:
         """
         Args:
             detail: English, for an operator. Never what people said.
             param: Path of the field at fault, for Rejected.
+            code: What clients of the Realtime protocol know the failure by, for example
+                "rate_limit_exceeded"; empty if there is no name for it.
         """
-        self.detail, self.tier, self.param = detail, tier, param
+        self.detail, self.tier, self.param, self.code = detail, tier, param, code
         self.retry_after_s = retry_after_s
         super().__init__(f"{tier}: {detail}" if tier else detail)
 
@@ -102,6 +114,10 @@ class Unauthenticated(Rejected):
     status = grpc.StatusCode.UNAUTHENTICATED
 
 
+class Forbidden(Rejected):
+    status = grpc.StatusCode.PERMISSION_DENIED
+
+
 class Stale(Rejected):
     status = grpc.StatusCode.ABORTED
     reason = pb.ERROR_CODE_STALE_ATTEMPT
@@ -113,8 +129,10 @@ class Broken(MeshError):
 
 _BY_STATUS: dict[grpc.StatusCode, type[MeshError]] = {
     kind.status: kind
-    for kind in (Unavailable, Overloaded, TooSlow, Rejected, Missing, Unauthenticated, Broken)
-}
+    for kind in (
+        Unavailable, Overloaded, TooSlow, Rejected, Missing, Unauthenticated, Forbidden, Broken
+    )
+}  # fmt: skip
 _BY_REASON = {pb.ErrorCode.Name(kind.reason): kind for kind in (Draining, Stale)}
 """Those whose status can mean something else, too."""
 
@@ -124,6 +142,8 @@ def detail_of(error: MeshError) -> pb.ErrorDetail:
     detail = pb.ErrorDetail(
         code=error.reason, message=error.detail, retryable=error.retryable, param=error.param
     )
+    if error.code:
+        detail.metadata[CODE] = error.code
     if error.retry_after_s is not None:
         detail.retry_after.FromTimedelta(timedelta(seconds=error.retry_after_s))
     return detail
@@ -134,6 +154,8 @@ def to_status(error: MeshError) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(reason=pb.ErrorCode.Name(error.reason), domain=DOMAIN)
     if error.param:
         info.metadata["param"] = error.param
+    if error.code:
+        info.metadata[CODE] = error.code
     details: list[Any] = [info]
     if error.retry_after_s is not None:
         delay = Duration()
@@ -151,16 +173,16 @@ def to_status(error: MeshError) -> status_pb2.Status:
 def from_rpc(error: grpc.aio.AioRpcError, tier: str) -> MeshError:
     """What a failed call says, as one of ours."""
     kind = _BY_STATUS.get(error.code(), Broken)
-    retry_after_s, param = None, ""
+    retry_after_s, param, code = None, "", ""
     for detail in _details(error):
         info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
         if detail.Unpack(info):
-            param = info.metadata.get("param", "")
+            param, code = info.metadata.get("param", ""), info.metadata.get(CODE, "")
             kind = _BY_REASON.get(info.reason, kind)
         elif detail.Unpack(retry):
             retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
     text = error.details() or error.code().name
-    return kind(text, tier=tier, retry_after_s=retry_after_s, param=param)
+    return kind(text, tier=tier, retry_after_s=retry_after_s, param=param, code=code)
 
 
 def _details(error: grpc.aio.AioRpcError) -> list[AnyMessage]:
@@ -202,13 +224,20 @@ async def answering(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterato
         await context.abort_with_status(rpc_status.to_status(to_status(error)))
     except grpc.aio.AbortError:
         raise
-    except Exception:
-        if context.done():  # the caller left; a write that it cut off is no fault of ours
+    except Exception as error:
+        if context.done() or _is_cut_off(error):
             log.debug("the caller left", exc_info=True)
             return
         log.exception("handler failed")
         status = to_status(Broken("The service failed inside."))
         await context.abort_with_status(rpc_status.to_status(status))
+
+
+def _is_cut_off(error: Exception) -> bool:
+    """Whether a write failed because the caller left, which the context may not know yet."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(grpc.aio.InternalError)[1] is None
+    return isinstance(error, grpc.aio.InternalError)
 
 
 def deadline_required(context: grpc.aio.ServicerContext[Any, Any]) -> None:

@@ -29,10 +29,12 @@ from mesh.errors import Draining, NotInstalled, Unavailable, answering
 from mesh.health import HealthServicer, Load, WorkerServicer
 from ovos.worker.v1 import worker_pb2, worker_pb2_grpc
 
+MAX_MESSAGE_BYTES = 4 << 20  # unary Recognize
+
 COMMON_OPTIONS: list[tuple[str, int]] = [
     ("grpc.http2.bdp_probe", 0),  # else the window grows to 4 MB a stream
     ("grpc.http2.lookahead_bytes", 16384),  # 0.3 s of 24 kHz PCM
-    ("grpc.max_receive_message_length", 4 << 20),  # unary Recognize; streams are capped in code
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),  # streams are capped in code
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
@@ -64,6 +66,7 @@ class Server:
         max_rpcs: int | None = None,
         drain_s: float = 30.0,
         load: Callable[[], Load] = Load,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         """
         Args:
@@ -73,6 +76,8 @@ class Server:
             max_rpcs: Calls at a time, health checks and watches among them; the next get
                 RESOURCE_EXHAUSTED at once.
             drain_s: How long open streams may run on after SIGTERM.
+            max_message_bytes: A longer message from a caller is refused with
+                RESOURCE_EXHAUSTED.
         """
         self.name, self.host, self.port = name, host, port
         self.draining = asyncio.Event()
@@ -81,6 +86,8 @@ class Server:
         """Set by SIGTERM, SIGINT and WorkerService.Drain; `until_stopped` waits for it."""
         self._add, self._services = add, [*services, _WORKER]
         self._max_rpcs, self._drain_s, self._load = max_rpcs, drain_s, load
+        own = {"grpc.max_receive_message_length": max_message_bytes}
+        self._options = list((dict(_OPTIONS) | own).items())
         self._health = HealthServicer()
         self._worker = WorkerServicer(load, self._drain_now)
         self._server: grpc.aio.Server | None = None
@@ -98,7 +105,7 @@ class Server:
         """
         self._server = grpc.aio.server(
             interceptors=[_Refusal(self.draining)],
-            options=_OPTIONS,
+            options=self._options,
             maximum_concurrent_rpcs=self._max_rpcs,
         )
         self._add(self._server)

@@ -27,7 +27,14 @@ class GroqEngine(ChatCompletions):
             timeout=config.overall_timeout_s,
         )
         failures = (groq.GroqError, httpx.HTTPError, ValueError)
-        super().__init__("groq", client, failures, config.groq_model)
+        super().__init__(
+            "groq",
+            client,
+            failures,
+            config.groq_model,
+            context_tokens=config.groq_context_tokens,
+            sees=config.groq_sees,
+        )
 
     async def particulars(self, request: Request) -> dict[str, Any]:
         made: dict[str, Any] = {"model": request.model or self.model}

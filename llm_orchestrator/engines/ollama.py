@@ -32,6 +32,7 @@ from llm_orchestrator.engine import (
     ToolMode,
     Usage,
 )
+from llm_orchestrator.provider_errors import failure
 from mesh.errors import Unavailable
 
 PROBE_S = 1.0
@@ -52,7 +53,9 @@ class OllamaEngine:
         self._host = config.ollama_host
         self._configured = config.ollama_model
         self._timeout_s = config.overall_timeout_s
+        self.context_tokens = config.ollama_context_tokens
         self._installed: tuple[str, ...] = ()
+        self._see: dict[str, bool] = {}
         self._client: Any = None
         self._failures: tuple[type[Exception], ...] = (OSError,)
 
@@ -134,21 +137,35 @@ class OllamaEngine:
     async def _parts(self, request: Request) -> AsyncGenerator[Any, None]:
         client = await self._connected()
         try:
-            async with aclosing(await client.chat(**self._body(request))) as stream:
+            body = self._body(request, sees=await self._sees(client, request))
+            async with aclosing(await client.chat(**body)) as stream:
                 async for part in stream:
                     yield part
         except self._failures as error:
-            raise chat.failure("ollama", error) from error
+            raise failure("ollama", error) from error
 
-    def _body(self, request: Request) -> dict[str, Any]:
-        options: dict[str, Any] = {}
+    async def _sees(self, client: Any, request: Request) -> bool:
+        """Whether the model takes pictures; asked once for each, when there are some."""
+        model = request.model or self.model
+        if not any(message.images for message in request.messages):
+            return False
+        if model not in self._see:
+            try:
+                shown = await client.show(model)
+            except self._failures:
+                return False  # an old server; if there is none, the chat will tell
+            self._see[model] = "vision" in (shown.capabilities or ())
+        return self._see[model]
+
+    def _body(self, request: Request, *, sees: bool) -> dict[str, Any]:
+        options: dict[str, Any] = {"num_ctx": self.context_tokens}
         if request.temperature is not None:
             options["temperature"] = request.temperature
         if request.max_output_tokens:
             options["num_predict"] = request.max_output_tokens
         return {
             "model": request.model or self.model,
-            "messages": _messages(request),
+            "messages": _messages(request, sees=sees),
             "tools": _tools(request),
             "options": options,
             "stream": True,
@@ -183,8 +200,8 @@ def _tools(request: Request) -> list[dict[str, Any]]:
     ]
 
 
-def _messages(request: Request) -> list[dict[str, Any]]:
-    messages = prompt.conversation(request)
+def _messages(request: Request, *, sees: bool) -> list[dict[str, Any]]:
+    messages = prompt.conversation(request, sees=sees)
     names = {call.call_id: call.name for message in messages for call in message.tool_calls}
     made = [_message(message, names) for message in messages]
     if request.tool_choice.mode in (ToolMode.REQUIRED, ToolMode.FUNCTION) and _offered(request):
@@ -196,6 +213,8 @@ def _message(message: Message, names: dict[str, str]) -> dict[str, Any]:
     if message.role is Role.TOOL:
         return {"role": "tool", "tool_name": names[message.call_id], "content": message.text}
     made: dict[str, Any] = {"role": message.role.value, "content": message.text}
+    if message.images:
+        made["images"] = [image.url.partition(",")[2] for image in message.images]
     if message.tool_calls:
         made["tool_calls"] = [
             {"function": {"name": call.name, "arguments": prompt.arguments(call.arguments_json)}}

@@ -32,7 +32,14 @@ class OpenAiEngine(ChatCompletions):
         )
         failures = (openai.OpenAIError, httpx2.HTTPError, ValueError)
         model = config.openai_model or ("" if base_url else DEFAULT_MODEL)
-        super().__init__("openai", client, failures, model)
+        super().__init__(
+            "openai",
+            client,
+            failures,
+            model,
+            context_tokens=config.openai_context_tokens,
+            sees=config.openai_sees,
+        )
 
     async def particulars(self, request: Request) -> dict[str, Any]:
         made: dict[str, Any] = {

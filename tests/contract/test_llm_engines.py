@@ -22,6 +22,7 @@ from llm_orchestrator.engine import (
     Done,
     Engine,
     Finish,
+    Image,
     Message,
     News,
     Request,
@@ -290,6 +291,36 @@ async def test_a_rate_limit_says_how_long_to_wait(name: str) -> None:
         with pytest.raises(Overloaded) as caught:
             await heard(rig.engine, asking())
         assert caught.value.retry_after_s == 7.0
+        assert caught.value.code == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize("name", ["openai", "groq"])
+async def test_a_quota_that_is_used_up_has_its_own_code(name: str) -> None:
+    async for rig in _rigged(name):
+        assert rig.server is not None
+        wrong = {"message": "pay", "code": "insufficient_quota", "status": 429}
+        rig.server.refuse = lambda body, wrong=wrong: wrong  # type: ignore[misc]
+        with pytest.raises(Overloaded) as caught:
+            await heard(rig.engine, asking())
+        assert caught.value.code == "insufficient_quota"
+
+
+async def test_a_request_that_is_too_long_has_its_own_code(
+    remote: tuple[Rig, ProviderServer],
+) -> None:
+    rig, server = remote
+    server.refuse = lambda body: {"message": "maximum context length is 9 tokens"}
+    with pytest.raises(Rejected) as caught:
+        await heard(rig.engine, asking())
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "truncation")
+
+
+async def test_takes_a_conversation_with_pictures(rig: Rig) -> None:
+    picture = Image("data:image/png;base64,iVBORw0KGgo=")
+    message = Message(role=Role.USER, text=QUESTION, images=(picture, Image("")))
+    request = Request(messages=(message,), reasoning_effort="low", parallel_tool_calls=True)
+    assert text_of(await heard(rig.engine, request)) == ANSWER
+    assert rig.engine.context_tokens > 1000
 
 
 @pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.BAD_REQUEST, Fault.BAD_KEY])

@@ -94,7 +94,10 @@ class Model:
 class FakeEngine:
     """A provider without a network. Hold it to the contract of the real ones."""
 
-    def __init__(self, model: Model, name: str = "fake-1") -> None:
+    def __init__(
+        self, model: Model, name: str = "fake-1", *, context_tokens: int = 128_000
+    ) -> None:
+        self.context_tokens = context_tokens
         self._model, self.model = model, name
         self.available = True
         self.requests: list[Request] = []
@@ -138,7 +141,9 @@ class FakeEngine:
             case Fault.STALL:
                 await self._model.stall()
             case Fault.LIMITED:
-                raise Overloaded("fake limits us (429)", retry_after_s=7.0)
+                raise Overloaded(
+                    "fake limits us (429)", retry_after_s=7.0, code="rate_limit_exceeded"
+                )
             case Fault.BAD_REQUEST:
                 raise Rejected("fake does not accept the request (400)")
             case _:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any
 
@@ -33,6 +33,14 @@ class ProviderServer:
         self.bodies: list[dict[str, Any]] = []
         """What was posted, in order."""
 
+        self.refuse: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda body: None
+        """What is wrong with a body, as `error` of a 400 or its own `status`; None if nothing."""
+
+        self.capabilities = ("completion",)
+        """Of every Ollama model; none if the server cannot tell."""
+
+        self.shown = 0
+
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -43,6 +51,7 @@ class ProviderServer:
             app.router.add_get(f"{base}/models", self._list)
         app.router.add_post("/api/chat", self._ollama_chat)
         app.router.add_get("/api/tags", self._ollama_tags)
+        app.router.add_post("/api/show", self._ollama_show)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -67,6 +76,12 @@ class ProviderServer:
 
     async def _ollama_tags(self, request: web.Request) -> web.Response:
         return web.json_response({"models": [{"model": name} for name in self.models]})
+
+    async def _ollama_show(self, request: web.Request) -> web.Response:
+        self.shown += 1
+        if not self.capabilities:
+            return web.json_response({"error": "old"}, status=404)
+        return web.json_response({"capabilities": self.capabilities, "model_info": {}})
 
     async def _chat_completions(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -99,6 +114,8 @@ class ProviderServer:
         """Send the messages, each in its frame; bytes go as they are, b"" resets."""
         self.bodies.append(body)
         self.model.asked += 1
+        if wrong := self.refuse(body):
+            return web.json_response({"error": wrong}, status=wrong.get("status", 400))
         fault = self.model.reply.fault
         if fault in STATUSES:
             headers = {"Retry-After": "7"} if fault is Fault.LIMITED else {}

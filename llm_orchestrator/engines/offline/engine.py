@@ -22,6 +22,7 @@ from llm_orchestrator.engine import (
 from llm_orchestrator.engines.offline.responder import Call, respond
 
 MODEL = "rules"
+CONTEXT_TOKENS = 8192  # it reads the end of a conversation only
 
 _WORD = re.compile(r"\s*\S+")
 
@@ -35,6 +36,7 @@ class OfflineEngine:
 
     available = True
     model = MODEL
+    context_tokens = CONTEXT_TOKENS
 
     def __init__(self, config: Config | None = None, now: Callable[[], datetime] = _here) -> None:
         """

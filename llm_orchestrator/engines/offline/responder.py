@@ -47,11 +47,18 @@ def respond(request: Request, now: datetime) -> Say | Call:
         return _call(tool, arguments.demanded(said, tool))
     if heard is None:
         return Say(smalltalk.GREETING)
+    if not heard.strip() and _shown(request.messages):
+        return Say(smalltalk.BLIND)
     return _answer(words.read(heard), request, now)
 
 
 def _last_said(messages: Sequence[Message]) -> str | None:
     return next((m.text for m in reversed(messages) if m.role is Role.USER), None)
+
+
+def _shown(messages: Sequence[Message]) -> bool:
+    """Whether the person's last message has a picture."""
+    return next((bool(m.images) for m in reversed(messages) if m.role is Role.USER), False)
 
 
 def _demanded(request: Request) -> Sequence[Tool]:
@@ -75,7 +82,9 @@ def _answer(said: Utterance, request: Request, now: datetime) -> Say | Call:
         if not filled.missing and (fit.sure or filled.arguments):
             return _call(fit.tool, filled.arguments)
     known = arithmetic.answer(said.text) or clock.answer(said, now) or smalltalk.answer(said)
-    return Say(known or _question(said, fitting) or _echo(said.text))
+    if not (known or _shown(request.messages)):
+        known = _question(said, fitting) or _echo(said.text)
+    return Say(known or smalltalk.BLIND)
 
 
 def _call(tool: Tool, found: dict[str, Any]) -> Call:

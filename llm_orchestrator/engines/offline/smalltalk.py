@@ -12,6 +12,7 @@ IDENTITY = (
     " follow instructions."
 )
 GREETING = "Hello. How can I help you?"
+BLIND = "I was shown a picture, but I can not see."
 REPEAT = "Sorry, I did not hear anything. Could you say that again?"
 
 _WHO = re.compile(

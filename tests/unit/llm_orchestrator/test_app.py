@@ -77,3 +77,19 @@ async def test_on_a_machine_with_nothing_offline_answers(question):
         done = [message async for message in call][-1].completed
     assert done.model == pb.ModelPreference(provider="offline", model="rules")
     assert "fifty six" in done.text or "offline responder" in done.text
+
+
+async def test_a_request_may_be_as_long_as_pictures_are():
+    config = Config(port=0, providers=("offline",))
+    async with (
+        app.running(config, app.load(config)) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        stub = llm_pb2_grpc.LlmOrchestratorServiceStub(channel)
+        call = stub.Generate(metadata=(("x-tenant-id", "acme"),), timeout=10)
+        image = pb.Image(url="data:image/png;base64," + "A" * (10 << 20))
+        message = pb.Message(role=pb.ROLE_USER, images=[image])
+        await call.write(pb.GenerateRequest(config=pb.GenerationConfig(messages=[message])))
+        await call.write(pb.GenerateRequest(finish=pb.FinishGeneration()))
+        done = [message async for message in call][-1].completed
+    assert "can not see" in done.text

@@ -1,4 +1,3 @@
-import json
 from types import SimpleNamespace as Made
 
 import pytest
@@ -11,17 +10,13 @@ from llm_orchestrator.engine import (
     Request,
     Role,
     TextDelta,
-    Tool,
     ToolCall,
     ToolCallDelta,
-    ToolChoice,
-    ToolMode,
     Usage,
 )
-from mesh.errors import Overloaded, Rejected, Unavailable
+from mesh.errors import Unavailable
 
 REQUEST = Request(messages=(Message(role=Role.USER, text="hi"),))
-WEATHER = Tool("get_weather", "Weather", '{"type": "object", "properties": {"n": {"maximum": 5}}}')
 
 
 def chunk(finish=None, usage=None, **delta):
@@ -142,81 +137,6 @@ def test_groq_gives_usage_and_errors_in_a_field_of_its_own():
     assert read(chunk("stop"), last) == [Done(Finish.STOP, Usage(3, 0, 1))]
     with pytest.raises(Unavailable):
         read(Made(choices=[], usage=None, x_groq=Made(usage=None, error="over capacity")))
-
-
-def test_a_request_in_the_format():
-    done = ToolCall("call_a", "get_weather", '{"n":1}')
-    request = Request(
-        messages=(
-            Message(role=Role.USER, text="weather?"),
-            Message(role=Role.ASSISTANT, tool_calls=(done,)),
-            Message(role=Role.TOOL, text="sunny", call_id="call_a"),
-        ),
-        tools=(WEATHER,),
-        temperature=0.7,
-    )
-    body = chat.body(request)
-    assert body["messages"][1:] == [
-        {
-            "role": "assistant",
-            "content": None,
-            "tool_calls": [
-                {
-                    "id": "call_a",
-                    "type": "function",
-                    "function": {"name": "get_weather", "arguments": '{"n": 1}'},
-                }
-            ],
-        },
-        {"role": "tool", "tool_call_id": "call_a", "content": "sunny"},
-    ]
-    assert body["temperature"] == 0.7
-    assert body["tool_choice"] == "auto"
-    [tool] = body["tools"]
-    assert json.dumps(tool["function"]["parameters"]) == WEATHER.parameters_json
-
-
-@pytest.mark.parametrize(
-    ("choice", "wire"),
-    [
-        (ToolChoice(ToolMode.REQUIRED), "required"),
-        (
-            ToolChoice(ToolMode.FUNCTION, "get_weather"),
-            {"type": "function", "function": {"name": "get_weather"}},
-        ),
-    ],
-)
-def test_tool_choices_in_the_format(choice, wire):
-    request = Request(messages=(), tools=(WEATHER,), tool_choice=choice)
-    assert chat.body(request)["tool_choice"] == wire
-
-
-def test_no_tools_are_offered_when_none_may_be_called():
-    request = Request(messages=(), tools=(WEATHER,), tool_choice=ToolChoice(ToolMode.NONE))
-    assert not {"tools", "tool_choice"} & chat.body(request).keys()
-
-
-class Answered(Exception):
-    def __init__(self, status_code, **headers):
-        super().__init__("quotes the conversation")
-        self.status_code = status_code
-        self.response = Made(headers=headers)
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [(429, Overloaded), (401, Unavailable), (403, Unavailable), (400, Rejected), (404, Rejected),
-     (422, Rejected), (500, Unavailable), (503, Unavailable), (-1, Unavailable)],
-)  # fmt: skip
-def test_statuses_become_our_errors_without_their_words(status, kind):
-    error = chat.failure("openai", Answered(status))
-    assert type(error) is kind
-    assert "quotes" not in str(error)
-
-
-def test_a_wait_that_is_no_number_is_left_out():
-    assert chat.failure("openai", Answered(429, **{"retry-after": "2.5"})).retry_after_s == 2.5
-    assert chat.failure("openai", Answered(429, **{"retry-after": "soon"})).retry_after_s is None
 
 
 def test_only_models_to_talk_with_are_listed_the_configured_one_first():

@@ -41,3 +41,12 @@ def test_a_log_level_that_does_not_exist_is_a_mistake():
 def test_keys_are_not_in_its_text():
     text = repr(Config(openai_api_key="sk-1", groq_api_key="gsk-1"))
     assert "sk-1" not in text
+
+
+def test_mcp_servers_are_urls_and_a_mistake_is_named():
+    env = {"LLM_MCP_ALLOWED": "https://a.example/mcp, http://127.0.0.1:9000"}
+    allowed = load(Config, env, prefix="llm").mcp_allowed
+    assert [entry.address.port for entry in allowed] == [443, 9000]
+    assert Config().mcp_allowed == ()
+    with pytest.raises(ConfigError, match=r"LLM_MCP_ALLOWED.*does not begin with https"):
+        load(Config, {"LLM_MCP_ALLOWED": "a.example"}, prefix="llm")

@@ -4,7 +4,16 @@ from contextlib import aclosing
 
 import pytest
 
-from llm_orchestrator.engine import Done, Message, Request, Role, TextDelta
+from llm_orchestrator import tokens
+from llm_orchestrator.engine import (
+    Done,
+    Message,
+    Request,
+    Role,
+    TextDelta,
+    Truncation,
+    TruncationMode,
+)
 from llm_orchestrator.orchestration import (
     Ask,
     Failed,
@@ -15,6 +24,7 @@ from llm_orchestrator.orchestration import (
     Timeouts,
 )
 from llm_orchestrator.providers import Preference, Providers
+from llm_orchestrator.truncation import too_long
 from mesh.breaker import FAILURES
 from mesh.errors import Overloaded, Rejected, TooSlow, Unavailable
 from tests.fakes.llm import FakeEngine, Fault, Model, Reply
@@ -174,3 +184,79 @@ async def test_what_a_library_raises_moves_on_and_logs_no_words(caplog):
     assert said(events) == "Hello."
     assert "KeyError" in str([vars(record) for record in caplog.records])
     assert "what was said" not in str([vars(record) for record in caplog.records])
+
+
+LONG = tuple(
+    Message(role=role, text=f"{i} " + "word " * 200)
+    for i in range(50)
+    for role in (Role.USER, Role.ASSISTANT)
+)  # 26,000 tokens
+
+
+def asking(mode, messages=LONG):
+    return Ask(request=Request(messages=messages, truncation=Truncation(mode=mode)))
+
+
+async def test_each_provider_is_given_what_it_can_read():
+    chain = Chain(Reply(fault=Fault.BROKEN), Reply("Hello."))
+    chain.engines["two"].context_tokens = 8000
+    await chain.hear(asking(TruncationMode.AUTO))
+    sent = [chain.engines[name].requests[0].messages for name in ("one", "two")]
+    assert sent[0] == LONG
+    assert sent[1] == LONG[-len(sent[1]) :]
+    assert 10 < len(sent[1]) < 50
+
+
+async def test_too_long_without_truncation_is_refused_before_anybody_is_asked():
+    chain = Chain(Reply("No."), Reply("No."))
+    chain.engines["one"].context_tokens, chain.engines["two"].context_tokens = 16_000, 8000
+    with pytest.raises(Rejected, match=r"too long for the model.*at most 14976") as caught:
+        await chain.hear(asking(TruncationMode.DISABLED))
+    assert (caught.value.param, caught.value.code) == ("truncation", "context_length_exceeded")
+    assert (chain.one.asked, chain.two.asked) == (0, 0)
+
+
+class Small(FakeEngine):
+    """Reads less than it is said to."""
+
+    most = 8000
+
+    async def generate(self, request):
+        if tokens.of_request(request) > self.most:
+            self.requests.append(request)
+            raise too_long("too long")
+        async for news in super().generate(request):
+            yield news
+
+
+async def test_a_model_that_reads_less_than_its_setting_says_is_given_less():
+    chain = Chain(Reply("Hello."), Reply("No."))
+    small = chain.providers.all[0].engine = Small(chain.one)
+    events = await chain.hear(asking(TruncationMode.AUTO))
+    assert said(events) == "Hello."
+    assert not [event for event in events if isinstance(event, Switched)]
+    assert [len(request.messages) for request in small.requests] == sorted(
+        (len(request.messages) for request in small.requests), reverse=True
+    )
+    assert 2 <= len(small.requests) <= 4
+
+
+@pytest.mark.parametrize(
+    ("mode", "messages", "asked"),
+    [(TruncationMode.DISABLED, LONG, 1), (TruncationMode.AUTO, LONG[-2:-1], 1)],
+)
+async def test_it_is_not_given_less_where_that_is_not_wanted_or_cannot_help(mode, messages, asked):
+    chain = Chain(Reply("No."), Reply(fault=Fault.BAD_REQUEST))
+    small = chain.providers.all[0].engine = Small(chain.one)
+    small.most = 0
+    with pytest.raises(Rejected) as caught:
+        await chain.hear(asking(mode, messages))
+    assert caught.value.code == "context_length_exceeded"
+    assert len(small.requests) == asked
+
+
+async def test_when_all_fail_the_error_has_the_first_code_there_is():
+    chain = Chain(Reply(fault=Fault.BROKEN), Reply(fault=Fault.LIMITED))
+    with pytest.raises(Unavailable) as caught:
+        await chain.hear()
+    assert caught.value.code == "rate_limit_exceeded"

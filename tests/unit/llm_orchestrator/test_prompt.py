@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_orchestrator.engine import Message, Request, Role, ToolCall
-from llm_orchestrator.prompt import INAUDIBLE, NO_RESULT, arguments, conversation
+from llm_orchestrator.engine import Image, Message, Request, Role, ToolCall
+from llm_orchestrator.prompt import INAUDIBLE, NO_RESULT, PICTURE, arguments, conversation
 
 A = ToolCall("call_a", "get_weather", '{"location": "paris"}')
 B = ToolCall("call_b", "get_weather", '{"location": "rome"}')
@@ -89,6 +91,28 @@ def test_speech_that_was_not_understood_is_said_to_be_so():
 
 def test_empty_messages_of_others_are_left_out():
     assert repaired(Message(role=Role.SYSTEM), said(""), user("hi")) == [user("hi")]
+
+
+CAT, DOG = Image("data:image/png;base64,AAAA"), Image("data:image/png;base64,BBBB", "low")
+
+
+def test_pictures_stay_with_the_words_they_came_with():
+    request = Request(messages=(user("a"), Message(role=Role.USER, text="b", images=(CAT, DOG))))
+    [message] = conversation(request, sees=True)
+    assert (message.text, message.images) == ("a\nb", (CAT, DOG))
+
+
+def test_a_line_stands_for_a_picture_that_cannot_be_seen_or_is_gone():
+    shown = Message(role=Role.USER, images=(CAT, Image("")))
+    [blind] = conversation(Request(messages=(shown,)))
+    assert (blind.text, blind.images) == (f"{PICTURE}\n{PICTURE}", ())
+    [seeing] = conversation(Request(messages=(shown,)), sees=True)
+    assert (seeing.text, seeing.images) == (PICTURE, (CAT,))
+
+
+def test_a_picture_without_words_is_not_inaudible():
+    [message] = conversation(Request(messages=(replace(user(""), images=(CAT,)),)), sees=True)
+    assert message.text == ""
 
 
 def test_arguments_that_are_no_object_are_none():

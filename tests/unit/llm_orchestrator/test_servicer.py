@@ -234,6 +234,7 @@ async def test_a_switch_of_provider_is_told_and_the_response_goes_on(mesh):
     error = messages[0].error
     assert error.retryable
     assert error.metadata["provider"] == "one"
+    assert error.metadata["provider_code"] == "rate_limit_exceeded"
     assert messages[-1].completed.model.provider == "two"
 
 
@@ -273,6 +274,16 @@ async def test_when_all_fail_before_a_token_the_status_says_so(mesh):
     ours = from_rpc(error, "llm")
     assert ours.retryable
     assert ours.retry_after_s == 7.0
+    assert ours.code == "rate_limit_exceeded"
+
+
+async def test_a_conversation_that_is_too_long_is_invalid_and_says_how_long(mesh):
+    mesh.one.context_tokens = mesh.two.context_tokens = 1000
+    long = pb.Message(role=pb.ROLE_USER, text="word " * 2000)
+    rule = pb.Truncation(mode=pb.TRUNCATION_MODE_DISABLED)
+    ours = from_rpc(await failing(mesh, messages=[long], truncation=rule), "llm")
+    assert (ours.param, ours.code) == ("truncation", "context_length_exceeded")
+    assert ours.detail.endswith("2504 tokens of at most 750")
 
 
 async def test_a_request_that_all_refuse_is_invalid(mesh):

@@ -6,6 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from llm_orchestrator import wire
 from llm_orchestrator.engine import (
     Finish,
+    Image,
     Message,
     Request,
     Role,
@@ -13,6 +14,8 @@ from llm_orchestrator.engine import (
     ToolCall,
     ToolChoice,
     ToolMode,
+    Truncation,
+    TruncationMode,
     Usage,
 )
 from llm_orchestrator.orchestration import Ask, Switched
@@ -65,6 +68,33 @@ def test_a_whole_config():
     )
 
 
+def test_pictures_truncation_and_how_to_think():
+    url = "data:image/png;base64,AAAA"
+    shown = pb.Message(role=pb.ROLE_USER, images=[pb.Image(url=url, detail="low"), pb.Image()])
+    request = ask(
+        messages=[shown],
+        truncation=pb.Truncation(
+            mode=pb.TRUNCATION_MODE_RETENTION_RATIO, retention_ratio=0.8, max_message_tokens=9
+        ),
+        parallel_tool_calls=False,
+        reasoning_effort="low",
+    ).request
+    assert request.messages[0].images == (Image(url, "low"), Image("", "auto"))
+    assert request.truncation == Truncation(
+        mode=TruncationMode.RETENTION_RATIO, retention_ratio=0.8, max_message_tokens=9
+    )
+    assert (request.parallel_tool_calls, request.reasoning_effort) == (False, "low")
+
+
+def test_a_ratio_counts_for_its_mode_only():
+    off = pb.Truncation(mode=pb.TRUNCATION_MODE_DISABLED, retention_ratio=0.8)
+    assert ask(truncation=off).request.truncation == Truncation(mode=TruncationMode.DISABLED)
+
+
+def ratio(value):
+    return pb.Truncation(mode=pb.TRUNCATION_MODE_RETENTION_RATIO, retention_ratio=value)
+
+
 def test_an_empty_config_leaves_all_to_the_server():
     assert ask() == Ask(request=Request(messages=()))
 
@@ -78,6 +108,10 @@ def test_a_tool_without_parameters_gets_a_schema_that_providers_take():
     for given in ("", "{}"):
         [tool] = ask(tools=[pb.Tool(name="f", parameters_json=given)]).request.tools
         assert json.loads(tool.parameters_json) == {"type": "object", "properties": {}}
+
+
+def shown(**image):
+    return pb.Message(role=pb.ROLE_USER, images=[pb.Image(**image)])
 
 
 USER = pb.Message(role=pb.ROLE_USER, text="x")
@@ -109,6 +143,12 @@ TOOL = pb.Tool(name="f")
         ({"temperature": 2.5}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
         ({"first_token_timeout": Duration()}, "first_token_timeout"),
+        ({"messages": [shown(url="https://a.b/c.png")]}, "messages[0].images[0].url"),
+        ({"messages": [USER, shown(url="data:text/html;base64,AA")]}, "messages[1].images[0].url"),
+        ({"messages": [shown(detail="huge")]}, "messages[0].images[0].detail"),
+        ({"truncation": ratio(1.5)}, "truncation.retention_ratio"),
+        ({"truncation": ratio(float("nan"))}, "truncation.retention_ratio"),
+        ({"reasoning_effort": "extreme"}, "reasoning_effort"),
     ],
 )
 def test_a_mistake_is_named_by_its_path(fields, param):
@@ -125,7 +165,9 @@ def test_a_switch_is_an_error_that_leaves_the_stream_open():
 
 
 def test_a_providers_limit_is_not_our_overload():
-    detail = wire.failed("groq", Overloaded("limit", retry_after_s=2)).error
+    limit = Overloaded("limit", retry_after_s=2, code="rate_limit_exceeded")
+    detail = wire.failed("groq", limit).error
+    assert dict(detail.metadata) == {"provider": "groq", "provider_code": "rate_limit_exceeded"}
     assert detail.code == common_pb2.ERROR_CODE_RATE_LIMITED
     assert detail.retry_after.seconds == 2
 

@@ -9,6 +9,7 @@ from mesh.errors import (
     DOMAIN,
     Broken,
     Draining,
+    Forbidden,
     MeshError,
     Missing,
     Overloaded,
@@ -69,8 +70,11 @@ def fails(error):
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     "kind",
-    [Unavailable, Draining, Overloaded, TooSlow, Rejected, Missing, Unauthenticated, Stale, Broken],
-)
+    [
+        Unavailable, Draining, Overloaded, TooSlow, Rejected, Missing, Unauthenticated, Forbidden,
+        Stale, Broken,
+    ],
+)  # fmt: skip
 async def test_an_error_is_the_same_error_on_the_other_side(call, kind, stream):
     with pytest.raises(MeshError) as raised:
         await call(fails(kind("the model is gone", tier="elsewhere")), stream=stream)
@@ -88,6 +92,10 @@ async def test_when_to_try_again_and_what_was_wrong_travel_too(call):
     with pytest.raises(Rejected) as raised:
         await call(fails(Rejected("must be 8000 or more", param="config.format.sample_rate_hz")))
     assert raised.value.param == "config.format.sample_rate_hz"
+    assert raised.value.code == ""
+    with pytest.raises(Unavailable) as raised:
+        await call(fails(Unavailable("no provider", code="insufficient_quota")))
+    assert raised.value.code == "insufficient_quota"
 
 
 async def test_the_status_has_error_info_and_retry_info_for_every_language(call):
@@ -210,3 +218,28 @@ def test_inside_a_stream_an_error_is_a_message():
     assert detail.retry_after.ToMilliseconds() == 2500
     assert not detail_of(Rejected("wrong")).HasField("retry_after")
     assert not detail_of(Rejected("wrong")).retryable
+
+
+def test_the_code_of_an_error_in_a_stream_is_in_its_metadata():
+    detail = detail_of(Overloaded("full", code="rate_limit_exceeded"))
+    assert dict(detail.metadata) == {"provider_code": "rate_limit_exceeded"}
+    assert not detail_of(Overloaded("full")).metadata
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_a_write_that_the_caller_cut_off_is_no_bug(call, caplog, wrapped):
+    async def writes(context):
+        error = grpc.aio.InternalError()
+        raise ExceptionGroup("tasks", [error]) if wrapped else error
+
+    await call(writes)
+    assert "handler failed" not in caplog.text
+
+
+async def test_a_bug_beside_a_write_that_was_cut_off_is_told(call, caplog):
+    async def fails(context):
+        raise ExceptionGroup("tasks", [grpc.aio.InternalError(), ValueError("a bug")])
+
+    with pytest.raises(Broken):
+        await call(fails)
+    assert "handler failed" in caplog.text

@@ -309,3 +309,20 @@ async def test_a_client_that_does_not_read_soon_blocks_the_server(serve, dial):
     async with asyncio.timeout(LIMIT_S):
         assert 0 < await written <= WINDOW
     call.cancel()
+
+
+@pytest.mark.parametrize(("most", "taken"), [({}, False), ({"max_message_bytes": 8 << 20}, True)])
+async def test_a_tier_can_take_longer_messages_than_the_others(serve, dial, most, taken):
+    async def length(request, context):
+        return str(len(request)).encode()
+
+    handlers = {"Length": grpc.unary_unary_rpc_method_handler(length)}
+    call = dial((await serve(handlers=handlers, **most)).port).channel.unary_unary(
+        "/test.Test/Length"
+    )
+    size = 5 << 20
+    if taken:
+        assert await call(bytes(size), timeout=LIMIT_S) == str(size).encode()
+    else:
+        with pytest.raises(Overloaded), calling("stt"):
+            await call(bytes(size), timeout=LIMIT_S)

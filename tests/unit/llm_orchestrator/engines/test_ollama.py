@@ -4,8 +4,18 @@ from contextlib import aclosing
 import pytest
 
 from llm_orchestrator.config import Config
-from llm_orchestrator.engine import Message, Request, Role, Tool, ToolCall, ToolChoice, ToolMode
+from llm_orchestrator.engine import (
+    Image,
+    Message,
+    Request,
+    Role,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolMode,
+)
 from llm_orchestrator.engines.ollama import MUST_CALL, OllamaEngine
+from llm_orchestrator.prompt import PICTURE
 from tests.fakes.llm import Model
 from tests.fakes.provider_server import ProviderServer
 
@@ -113,3 +123,37 @@ async def test_calls_and_results_in_its_own_format(server, engine):
     call, result = server.bodies[0]["messages"][1:]
     assert call["tool_calls"] == [{"function": {"name": "one", "arguments": {"n": 1}}}]
     assert (result["tool_name"], result["content"]) == ("one", "2")
+
+
+SHOWN = Message(role=Role.USER, text="look", images=(Image("data:image/png;base64,AAAA"),))
+
+
+async def test_a_model_that_sees_is_given_pictures_and_is_asked_once_whether_it_does(
+    server, engine
+):
+    server.capabilities = ("completion", "vision")
+    for _ in range(2):
+        await hear(engine, messages=(SHOWN,))
+    assert [body["messages"][0]["images"] for body in server.bodies] == [["AAAA"]] * 2
+    assert server.shown == 1
+
+
+async def test_a_model_that_does_not_see_is_told_of_pictures(server, engine):
+    await hear(engine, messages=(SHOWN,))
+    await hear(engine)
+    first, second = (body["messages"][0] for body in server.bodies)
+    assert first["content"] == f"look\n{PICTURE}"
+    assert "images" not in first
+    assert server.shown == 1
+    assert second["content"] == "hi"
+
+
+async def test_a_server_that_cannot_tell_is_given_no_pictures(server, engine):
+    server.capabilities = ()
+    await hear(engine, messages=(SHOWN,))
+    assert "images" not in server.bodies[0]["messages"][0]
+
+
+async def test_the_server_reads_as_much_as_we_think_it_does(server, engine):
+    await hear(engine)
+    assert server.bodies[0]["options"]["num_ctx"] == engine.context_tokens == 8192

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_orchestrator.engine import Message, Request, Role, ToolCall, ToolChoice, ToolMode
+from llm_orchestrator.engine import Image, Message, Request, Role, ToolCall, ToolChoice, ToolMode
 from llm_orchestrator.engines.offline import places
 from llm_orchestrator.engines.offline.responder import Call, Say, respond
 from tests.unit.llm_orchestrator.engines.offline import offered as tools
@@ -168,3 +168,20 @@ def test_its_own_answers_hold_only_words_that_can_be_aligned():
 @given(st.text(max_size=60), st.sampled_from(list(ToolMode)[:3]))
 def test_whatever_is_said_it_answers(text, mode):
     assert ask(text, tools=tools.ALL, tool_choice=ToolChoice(mode))
+
+
+def shown(text, **request):
+    message = Message(role=Role.USER, text=text, images=(Image("data:image/png;base64,AAAA"),))
+    return respond(Request(messages=(message,), **request), NOW)
+
+
+def test_it_says_that_it_cannot_see():
+    for text in ("", "what is in this picture"):
+        assert shown(text) == Say("I was shown a picture, but I can not see.")
+    assert shown("what is seven times eight") == Say("Seven times eight is fifty six.")
+    assert said("what is in this picture").startswith("You said")
+
+
+def test_a_picture_does_not_keep_it_from_calling_a_tool():
+    demanded = ToolChoice(ToolMode.REQUIRED)
+    assert isinstance(shown("", tools=tools.ALL, tool_choice=demanded), Call)
