@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -28,6 +28,10 @@ class Facts:
     """What the banner tells."""
 
     http_url: str
+    https_url: str | None
+    """The same over TLS, if that is served."""
+    ca_file: Path | None
+    """What to trust there, if we made it."""
     key: str
     data_dir: Path
     elapsed_s: float
@@ -49,6 +53,7 @@ def text(facts: Facts) -> str:
     where = "" if data_dir == DATA_DIR else f" --data-dir {data_dir}"
     rows = [
         ("Realtime", realtime_url(facts.http_url)),
+        *_over_tls(facts),
         ("HTTP", facts.http_url),
         ("key", f"{facts.key}   ({data_dir / 'dev-key'})"),
         *((label, _stage(facts, part, f"{command} {{}}{where}")) for part, label in _STAGES),
@@ -63,6 +68,12 @@ def text(facts: Facts) -> str:
         "  Settings are environment variables, or lines of .env (OPENAI_API_KEY=…).\n"
         "  Ctrl-C ends everything.\n"
     )
+
+
+def _over_tls(facts: Facts) -> Iterator[tuple[str, str]]:
+    if facts.https_url:
+        trusted = f"   (CA: {_near(facts.ca_file)})" if facts.ca_file else ""
+        yield "over TLS", realtime_url(facts.https_url) + trusted
 
 
 def how_to_call_us() -> str:

@@ -6,9 +6,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from mesh import config
 from voicemesh.ports import LOOPBACK, Wanted
+
+T = TypeVar("T")
 
 _DRAIN_S = 3.0  # somebody waits at the terminal; a second Ctrl-C does not even wait for this
 
@@ -44,6 +47,17 @@ class _TierSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """What `up` must know of the gateway's settings besides those."""
+
+    tls_port: int | None = field(default=8443, metadata={"ge": 1, "le": 65535})
+    """Where it listens for clients over TLS; empty: nowhere."""
+    tls_cert_file: Path | None = None
+    """A certificate to use instead of one made here."""
+    tls_key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
     """One tier as a process."""
 
@@ -63,12 +77,41 @@ class Tier:
     @property
     def target(self) -> str:
         """Where to call it from this machine."""
-        host = LOOPBACK if self.host in ("0.0.0.0", "::") else self.host
-        return f"{host}:{self.port}"
+        return f"{self.called}:{self.port}"
+
+    @property
+    def called(self) -> str:
+        """Its host, for those on this machine."""
+        return LOOPBACK if self.host in ("0.0.0.0", "::") else self.host
 
     @property
     def port_variable(self) -> str:
         return "PORT" if self.name == "gateway" else f"{self.name.upper()}_PORT"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where the certificate made here is, in PEM."""
+
+    folder: Path
+
+    @property
+    def ca(self) -> Path:
+        """The authority's certificate: what clients are told to trust."""
+        return self.folder / "ca.pem"
+
+    @property
+    def ca_key(self) -> Path:
+        return self.folder / "ca-key.pem"
+
+    @property
+    def cert(self) -> Path:
+        """The server's certificate."""
+        return self.folder / "server.pem"
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "server-key.pem"
 
 
 # name, module, port, metrics port; in the order in which they start.
@@ -90,6 +133,7 @@ class Plan:
 
     data_dir: Path
     settings: Settings
+    tls: Tls
     tiers: Mapping[str, Tier]
     env: Mapping[str, str]
     """What the tiers inherit."""
@@ -101,6 +145,19 @@ class Plan:
     @property
     def keys_file(self) -> Path:
         return (self.settings.keys_file or self.data_dir / "keys.json").absolute()
+
+    @property
+    def own_tls(self) -> TlsFiles | None:
+        """The certificate to make; None if there is one or nobody needs it."""
+        given = self.tls
+        if given.tls_port is None or given.tls_cert_file or given.tls_key_file:
+            return None
+        return TlsFiles(self.data_dir / "tls")
+
+    @property
+    def https_url(self) -> str | None:
+        port = self.tls.tls_port
+        return f"https://{self.gateway.called}:{port}" if port else None
 
     @property
     def models_dir(self) -> Path:
@@ -117,6 +174,9 @@ class Plan:
             places.append(Wanted(tier.port_variable, tier.port, tier.host))
             metrics = f"{tier.name.upper()}_METRICS_PORT"
             places.append(Wanted(metrics, tier.metrics_port, tier.host))
+        if self.tls.tls_port:
+            tls_port = Wanted("GATEWAY_TLS_PORT", self.tls.tls_port, self.gateway.host)
+            places.append(tls_port)
         for variable, port, url in (
             ("POSTGRES_PORT", self.settings.postgres_port, self.settings.database_url),
             ("REDIS_PORT", self.settings.redis_port, self.settings.redis_url),
@@ -135,7 +195,11 @@ class Plan:
             "GATEWAY_STT_TARGET": self.tiers["stt"].target,
             "GATEWAY_TTS_TARGET": self.tiers["tts"].target,
             "GATEWAY_LLM_TARGET": self.tiers["llm"].target,
+            "GATEWAY_TLS_PORT": str(self.tls.tls_port or ""),
         }
+        if self.own_tls:
+            made["GATEWAY_TLS_CERT_FILE"] = str(self.own_tls.cert)
+            made["GATEWAY_TLS_KEY_FILE"] = str(self.own_tls.key)
         for tier in self.tiers.values():
             prefix = tier.name.upper()
             made[tier.port_variable] = str(tier.port)
@@ -165,17 +229,10 @@ def make(data_dir: Path, env: Mapping[str, str]) -> Plan:
     """
     mistakes: list[str] = []
     tiers: dict[str, Tier] = {}
-    settings = Settings()
-    try:
-        settings = config.load(Settings, env, prefix="up")
-    except config.ConfigError as error:
-        mistakes += error.mistakes
+    settings = _load(Settings, env, "up", mistakes)
+    tls = _load(Tls, env, "gateway", mistakes)
     for name, module, port, metrics_port in _TIERS:
-        try:
-            set_ = config.load(_TierSettings, env, prefix=name)
-        except config.ConfigError as error:
-            mistakes += error.mistakes
-            continue
+        set_ = _load(_TierSettings, env, name, mistakes)
         tiers[name] = Tier(
             name=name,
             module=module,
@@ -186,4 +243,12 @@ def make(data_dir: Path, env: Mapping[str, str]) -> Plan:
         )
     if mistakes:
         raise config.ConfigError(mistakes)
-    return Plan(data_dir.absolute(), settings, tiers, dict(env))
+    return Plan(data_dir.absolute(), settings, tls, tiers, dict(env))
+
+
+def _load(cls: type[T], env: Mapping[str, str], prefix: str, mistakes: list[str]) -> T:
+    try:
+        return config.load(cls, env, prefix=prefix)
+    except config.ConfigError as error:
+        mistakes += error.mistakes
+        return cls()

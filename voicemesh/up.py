@@ -6,13 +6,25 @@ import asyncio
 import fcntl
 import os
 import signal
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from voicemesh import accelerator, banner, child, keys, plan, ports, private, probes, settings
+from voicemesh import (
+    accelerator,
+    banner,
+    child,
+    keys,
+    plan,
+    ports,
+    private,
+    probes,
+    settings,
+)
 from voicemesh.embedded import ENVIRONMENT, Embedded
 from voicemesh.keeper import Part
 from voicemesh.plan import Plan, Tier
@@ -30,6 +42,10 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     http_url: str
+    https_url: str | None = None
+    """The same over TLS, if that is served."""
+    ca_file: str | None = None
+    """What to trust there; None if the certificate was not made here."""
     database_url: str
     redis_url: str
 
@@ -89,6 +105,11 @@ class _Up:
     async def _begin(self) -> None:
         decided = self._plan
         key = keys.development(decided.data_dir / "dev-key", decided.keys_file)
+        if decided.own_tls:
+            from voicemesh import certificate  # its library comes with the extra `up` only
+
+            names = (socket.gethostname(), decided.gateway.host)
+            certificate.ensure(decided.own_tls, names, datetime.now(UTC))
         await self._start_servers()
         parts = {
             name: _tier_part(tier, decided.tier_env(name, self._database_url, self._redis_url))
@@ -117,21 +138,27 @@ class _Up:
         await self._supervisor.start([_server_part(server) for server in self._servers])
 
     def _announce(self, key: str) -> None:
-        http_url = f"http://{self._plan.gateway.target}"
+        decided = self._plan
+        http_url = f"http://{decided.gateway.target}"
+        ca_file = decided.own_tls.ca if decided.own_tls else None
         found = Running(
             pid=os.getpid(),
             http_url=http_url,
+            https_url=decided.https_url,
+            ca_file=str(ca_file) if ca_file else None,
             database_url=self._database_url,
             redis_url=self._redis_url,
         )
-        private.write(self._plan.data_dir / "running.json", msgspec.json.encode(found).decode())
+        private.write(decided.data_dir / "running.json", msgspec.json.encode(found).decode())
         facts = banner.Facts(
             http_url=http_url,
+            https_url=decided.https_url,
+            ca_file=ca_file,
             key=key,
-            data_dir=self._plan.data_dir,
+            data_dir=decided.data_dir,
             elapsed_s=self._terminal.elapsed_s,
             engines=self._terminal.events,
-            wanted=settings.engines(self._plan.env),
+            wanted=settings.engines(decided.env),
             recording=min(Path("tests/data").glob("*.wav"), default=None),
             embedded_postgres=self._postgres is not None,
         )

@@ -13,6 +13,8 @@ SERVES = {"event": "engine serves", "engine": "pocketsphinx"}
 def facts(**changes):
     values = {
         "http_url": "http://127.0.0.1:8080",
+        "https_url": "https://127.0.0.1:8443",
+        "ca_file": Path(".local/tls/ca.pem").absolute(),
         "key": "sk-dev-1",
         "data_dir": Path(".local").absolute(),
         "elapsed_s": 3.21,
@@ -28,6 +30,14 @@ def test_it_says_where_with_what_and_what_to_try():
     text = banner.text(facts())
     for part in ("ws://127.0.0.1:8080/v1/realtime", "sk-dev-1", "talk tests/data/a.wav", "psql"):
         assert part in text
+
+
+def test_it_says_where_tls_is_served_and_what_to_trust():
+    served = "wss://127.0.0.1:8443/v1/realtime"
+    assert f"{served}   (CA: .local/tls/ca.pem)" in banner.text(facts())
+    assert "CA:" not in banner.text(facts(ca_file=None))
+    assert served in banner.text(facts(ca_file=None))
+    assert "wss:" not in banner.text(facts(https_url=None, ca_file=None))
 
 
 def test_it_says_which_engine_serves_and_what_to_do_for_a_better_one():

@@ -7,7 +7,7 @@ from voicemesh import plan
 def test_without_settings_the_ports_are_the_documented_ones(tmp_path):
     wanted = {place.variable: place.port for place in plan.make(tmp_path, {}).ports()}
     assert wanted == {
-        "PORT": 8080, "GATEWAY_METRICS_PORT": 9101,
+        "PORT": 8080, "GATEWAY_METRICS_PORT": 9101, "GATEWAY_TLS_PORT": 8443,
         "STT_PORT": 50051, "STT_METRICS_PORT": 9102,
         "TTS_PORT": 50052, "TTS_METRICS_PORT": 9103,
         "LLM_PORT": 50053, "LLM_METRICS_PORT": 9104,
@@ -56,16 +56,39 @@ def test_a_gateway_open_to_all_is_called_on_loopback(tmp_path):
     assert decided.tier_env("gateway", "", "")["GATEWAY_HOST"] == "0.0.0.0"
 
 
+def test_a_certificate_is_made_unless_there_is_one_or_nobody_needs_it(tmp_path):
+    decided = plan.make(tmp_path, {})
+    assert decided.own_tls.folder == tmp_path / "tls"
+    assert decided.https_url == "https://127.0.0.1:8443"
+    assert decided.tier_env("gateway", "", "")["GATEWAY_TLS_KEY_FILE"] == str(decided.own_tls.key)
+
+    given = plan.make(tmp_path, {"GATEWAY_TLS_CERT_FILE": "mine", "GATEWAY_TLS_PORT": "444"})
+    assert given.own_tls is None
+    assert given.https_url == "https://127.0.0.1:444"
+    env = given.tier_env("gateway", "", "")
+    assert env["GATEWAY_TLS_CERT_FILE"] == "mine"
+    assert "GATEWAY_TLS_KEY_FILE" not in env
+
+
+def test_an_empty_tls_port_is_none(tmp_path):
+    decided = plan.make(tmp_path, {"GATEWAY_TLS_PORT": ""})
+    assert decided.own_tls is None
+    assert decided.https_url is None
+    assert "GATEWAY_TLS_PORT" not in {place.variable for place in decided.ports()}
+    assert decided.tier_env("gateway", "", "")["GATEWAY_TLS_PORT"] == ""
+
+
 def test_all_wrong_settings_are_named_at_once(tmp_path):
     with pytest.raises(ConfigError) as wrong:
-        plan.make(tmp_path, {"PORT": "x", "STT_PORT": "70000", "TTS_METRICS_PORT": "0"})
+        plan.make(tmp_path, {"PORT": "x", "STT_PORT": "70000", "GATEWAY_TLS_PORT": "0"})
     said = str(wrong.value)
-    assert all(name in said for name in ("PORT", "STT_PORT", "TTS_METRICS_PORT"))
+    assert all(name in said for name in ("PORT", "STT_PORT", "GATEWAY_TLS_PORT"))
 
 
 def test_ports_can_come_from_the_settings_file(tmp_path):
     file = tmp_path / "mesh.toml"
-    file.write_text("port = 1111\n[stt]\nport = 2222\n")
+    file.write_text("port = 1111\n[stt]\nport = 2222\n[gateway]\ntls_port = 3333\n")
     decided = plan.make(tmp_path, {"VOICEMESH_CONFIG": str(file)})
     assert decided.gateway.port == 1111
     assert decided.tiers["stt"].port == 2222
+    assert decided.tls.tls_port == 3333

@@ -108,7 +108,7 @@ def environment(folder, **settings):
     for module, name in MODULES.items():
         (fakes / f"{module}.py").write_text(f"import fake_tier\nfake_tier.serve({name!r})\n")
     (fakes / "gateway.py").write_text(GATEWAY)
-    names = ["PORT", *(f"{name}_PORT" for name in MODULES.values())]
+    names = ["PORT", "GATEWAY_TLS_PORT", *(f"{name}_PORT" for name in MODULES.values())]
     names += [f"{name}_METRICS_PORT" for name in (*MODULES.values(), "GATEWAY")]
     env = {name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
     # Nobody connects to these.
@@ -234,9 +234,24 @@ def test_a_killed_supervisor_takes_everything_along(up):
         up().until("Ctrl-C ends everything")
 
 
+def test_a_certificate_is_made_once_and_named(up):
+    first = up().until("Ctrl-C ends everything")
+    served = f"wss://127.0.0.1:{first.env['GATEWAY_TLS_PORT']}/v1/realtime"
+    ca_file = first.data_dir / "tls" / "ca.pem"
+    assert f"{served}   (CA: {ca_file})" in first.printed
+    [gateway] = [pid for pid, line in first.processes().items() if line.endswith(" gateway")]
+    assert f"GATEWAY_TLS_CERT_FILE={first.data_dir / 'tls' / 'server.pem'}" in variables(gateway)
+    first.end()
+    before = ca_file.read_bytes()
+    up().until("Ctrl-C ends everything")
+    assert ca_file.read_bytes() == before
+
+
 def test_others_can_find_what_runs(up):
     running = up().until("Ctrl-C ends everything")
     found = json.loads((running.data_dir / "running.json").read_text())
+    assert found["https_url"] == f"https://127.0.0.1:{running.env['GATEWAY_TLS_PORT']}"
+    assert found["ca_file"] == str(running.data_dir / "tls" / "ca.pem")
     assert found["http_url"] == f"http://127.0.0.1:{running.env['PORT']}"
     running.end()
     assert not (running.data_dir / "running.json").exists()
