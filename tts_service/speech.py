@@ -37,6 +37,8 @@ class Audio:
     pcm: bytes
     sequence: int
     first_sample: int
+    words: tuple[Word, ...] = ()
+    """Those that begin in it. Characters of the segment, samples of the stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Ended:
     segment: int
     end_sample: int
     words: tuple[Word, ...]
-    """Characters of the segment, samples of the stream."""
+    """As with Audio, all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,7 @@ class Speech:
         pcm = bytes(self._pending[:size])
         del self._pending[:size]
         self._audio_sequence += 1
-        audio = Audio(self._number, pcm, self._audio_sequence, self.sent_until)
-        self.sent_until = until
-        return audio
+        first, self.sent_until = self.sent_until, until
+        words = () if self._sending is None else self._words[self._sending]
+        begin = tuple(word for word in words if first <= word.start_sample < until)
+        return Audio(self._number, pcm, self._audio_sequence, first, begin)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mesh.errors import Rejected
 from ovos.common.v1 import common_pb2
 from ovos.tts.v1 import tts_pb2 as pb
-from tts_service.engine import FASTEST, SLOWEST, Manner, Voice
+from tts_service.engine import FASTEST, SLOWEST, Manner, Voice, Word
 from tts_service.speech import Audio, Began, Cancelled, Degraded, Ended, Event, Speech
 
 SLOWEST_RATE_HZ, FASTEST_RATE_HZ = 8_000, 48_000
@@ -70,22 +70,16 @@ def speech_of(config: pb.StreamingSynthesisConfig) -> Speech:
 
 def response_of(event: Event) -> pb.StreamingSynthesizeResponse:
     match event:
-        case Audio(segment, pcm, sequence, first_sample):
+        case Audio(segment, pcm, sequence, first_sample, words):
             chunk = common_pb2.AudioChunk(data=pcm, sequence=sequence, first_sample=first_sample)
-            audio = pb.SegmentAudio(segment=segment, chunk=chunk)
+            audio = pb.SegmentAudio(segment=segment, chunk=chunk, words=_timings(words))
             return pb.StreamingSynthesizeResponse(audio=audio)
         case Began(segment, text, start_char):
             started = pb.SegmentStarted(segment=segment, text=text, start_char=start_char)
             return pb.StreamingSynthesizeResponse(segment_started=started)
         case Ended(segment, end_sample, words):
-            finished = pb.SegmentFinished(segment=segment, end_sample=end_sample)
-            finished.words.extend(
-                pb.WordTiming(
-                    start_char=word.start_char,
-                    end_char=word.end_char,
-                    start_sample=word.start_sample,
-                )
-                for word in words
+            finished = pb.SegmentFinished(
+                segment=segment, end_sample=end_sample, words=_timings(words)
             )
             return pb.StreamingSynthesizeResponse(segment_finished=finished)
         case Degraded(failed, serving, reason):
@@ -98,6 +92,15 @@ def response_of(event: Event) -> pb.StreamingSynthesizeResponse:
                 cancel_id=cancel_id, sent_until_sample=sent_until_sample
             )
             return pb.StreamingSynthesizeResponse(cancelled=cancelled)
+
+
+def _timings(words: Iterable[Word]) -> list[pb.WordTiming]:
+    return [
+        pb.WordTiming(
+            start_char=word.start_char, end_char=word.end_char, start_sample=word.start_sample
+        )
+        for word in words
+    ]
 
 
 def usage_of(n_samples: int, n_chars: int) -> common_pb2.Usage:

@@ -86,7 +86,10 @@ def test_words_are_placed_in_the_stream():
     work = reply.next_work()
     reply.add(work.key, pcm(40), (Word(1, 4, 5), Word(5, 8, 25)))
     reply.end(work.key)
-    assert taken(reply)[-1] == Ended(2, 70, (Word(1, 4, 35), Word(5, 8, 55)))
+    events = taken(reply)
+    assert events[-1] == Ended(2, 70, (Word(1, 4, 35), Word(5, 8, 55)))
+    told = [event.words for event in events if isinstance(event, Audio)]
+    assert told[-2:] == [(Word(1, 4, 35),), (Word(5, 8, 55),)]  # with the audio they begin in
 
 
 def test_without_a_grant_two_seconds_are_sent_until_one_comes():

@@ -491,7 +491,7 @@ class Image(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Data URI of a PNG or JPEG."""
+    """Data URI of a PNG or JPEG; empty if the picture is gone."""
     detail: _builtins.str
     """How closely to look: "auto", "low" or "high"; empty is auto."""
     def __init__(
@@ -1049,7 +1049,9 @@ class CallToolResponse(_message.Message):
     OUTPUT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     output: _builtins.str
-    """Result as text: the text parts, or the structured content as JSON."""
+    """Result as text: the text parts, or the structured content as JSON. Of a tool that says
+    that it failed, what it says.
+    """
     @_builtins.property
     def error(self) -> Global___McpError:
         """Set if the call failed."""

@@ -91,6 +91,14 @@ class _ItemTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemType.Val
     """A call of a tool."""
     ITEM_TYPE_FUNCTION_CALL_OUTPUT: _ItemType.ValueType  # 3
     """The result of a call."""
+    ITEM_TYPE_MCP_LIST_TOOLS: _ItemType.ValueType  # 4
+    """The tools of an MCP server, by name."""
+    ITEM_TYPE_MCP_CALL: _ItemType.ValueType  # 5
+    """A tool of an MCP server that was called, and what it returned."""
+    ITEM_TYPE_MCP_APPROVAL_REQUEST: _ItemType.ValueType  # 6
+    """A call that the user is asked to approve."""
+    ITEM_TYPE_MCP_APPROVAL_RESPONSE: _ItemType.ValueType  # 7
+    """What the user said to that."""
 
 class ItemType(_ItemType, metaclass=_ItemTypeEnumTypeWrapper):
     """What an item is."""
@@ -103,6 +111,14 @@ ITEM_TYPE_FUNCTION_CALL: ItemType.ValueType  # 2
 """A call of a tool."""
 ITEM_TYPE_FUNCTION_CALL_OUTPUT: ItemType.ValueType  # 3
 """The result of a call."""
+ITEM_TYPE_MCP_LIST_TOOLS: ItemType.ValueType  # 4
+"""The tools of an MCP server, by name."""
+ITEM_TYPE_MCP_CALL: ItemType.ValueType  # 5
+"""A tool of an MCP server that was called, and what it returned."""
+ITEM_TYPE_MCP_APPROVAL_REQUEST: ItemType.ValueType  # 6
+"""A call that the user is asked to approve."""
+ITEM_TYPE_MCP_APPROVAL_RESPONSE: ItemType.ValueType  # 7
+"""What the user said to that."""
 Global___ItemType: _TypeAlias = ItemType  # noqa: Y015
 
 class _ItemStatus:

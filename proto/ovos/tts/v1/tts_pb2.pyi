@@ -457,21 +457,27 @@ class SegmentAudio(_message.Message):
 
     SEGMENT_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
     segment: _builtins.int
     """Segment it belongs to."""
     @_builtins.property
     def chunk(self) -> _common_pb2.AudioChunk:
         """The audio. Sample indexes run over the whole stream."""
 
+    @_builtins.property
+    def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___WordTiming]:
+        """Words that begin in it, if the voice gives their timing."""
+
     def __init__(
         self,
         *,
         segment: _builtins.int = ...,
         chunk: _common_pb2.AudioChunk | None = ...,
+        words: _abc.Iterable[Global___WordTiming] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "segment", b"segment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "segment", b"segment", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
