@@ -4,7 +4,8 @@
 
 Positions are in samples at 16 kHz and count from the stream's first sample. The rules
 are Silero's: speech starts at `threshold` and ends after `silence_ms` below
-`threshold - 0.15`; what lies between changes nothing.
+`threshold - 0.15`; what lies between changes nothing. With semantic settings `silence_ms`
+does not count: whoever knows what was said says with `allow` how long each pause may last.
 
 Why a commit or clear in mid-speech may be followed by a new start: the speaker is still
 speaking. The new speech begins where the old one was cut; nothing is heard twice.
@@ -15,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stt_service.engine import RATE_HZ
+from stt_service.turn_taking import WAITS, Eagerness
 
 WINDOW_SAMPLES = 512  # samples; the only window Silero knows at 16 kHz
 HYSTERESIS = 0.15
@@ -30,6 +32,12 @@ class Settings:
 
     server_vad: bool = True
     """Detect speech; False leaves it all to `commit`."""
+
+    semantic: bool = False
+    """What was said tells how long a pause may last; only with `server_vad`."""
+
+    eagerness: Eagerness = Eagerness.MEDIUM
+    """How soon a pause is taken for the end; only with `semantic`."""
 
     threshold: float = 0.5
     """Speech probability, 0 to 1, above which speech starts."""
@@ -70,6 +78,8 @@ class Endpointer:
         self._speech: int | None = None  # where the speech being heard starts
         self._voice: int | None = None  # where the run of voiced windows starts
         self._quiet: int | None = None  # where the silence inside the speech starts
+        self._allowed_ms: int | None = None  # how long that silence may last, if it was said
+        self._longest = 0  # samples of the longest silence after which this speech went on
 
     @property
     def settings(self) -> Settings:
@@ -83,6 +93,21 @@ class Endpointer:
     def pausing(self) -> bool:
         """Whether the speech being heard may be over."""
         return self._quiet is not None
+
+    @property
+    def pause(self) -> int | None:
+        """Where the silence inside the speech being heard starts, if there is one."""
+        return self._quiet
+
+    @property
+    def pause_ms(self) -> int:
+        """How long that silence has lasted."""
+        return 0 if self._quiet is None else (self._at - self._quiet) * 1000 // RATE_HZ
+
+    @property
+    def longest_pause_ms(self) -> int:
+        """The longest silence after which the speech being heard went on."""
+        return self._longest * 1000 // RATE_HZ
 
     @property
     def open_from(self) -> int:
@@ -116,6 +141,11 @@ class Endpointer:
         self._cut(at)
         return min(start, at)
 
+    def allow(self, wait_ms: int) -> None:
+        """Let the present pause last so long, with semantic settings; later ones are not
+        meant. Until it is said, that is the time for what one cannot tell."""
+        self._allowed_ms = wait_ms
+
     def clear(self, at: int) -> None:
         """Drop what is before `at`, and the speech being heard."""
         self._cut(at)
@@ -130,7 +160,7 @@ class Endpointer:
             if self._speech is not None:
                 self._floor = self._speech
             self._at = at
-            self._speech = self._voice = self._quiet = None
+            self._silence()
         self._settings = settings
 
     def _wait_for_speech(self, window: int, probability: float) -> Started | None:
@@ -145,7 +175,7 @@ class Endpointer:
 
     def _wait_for_silence(self, window: int, probability: float) -> Stopped | None:
         if probability >= self._settings.threshold:
-            self._quiet = None
+            self._go_on(window)
         elif self._is_quiet(probability) and self._quiet is None:
             self._quiet = window
         if not self._is_over():
@@ -166,13 +196,31 @@ class Endpointer:
             return False
         soft_ms = longest_ms - min(SOFT_END_MS, longest_ms // 4)
         return (
-            self._at - self._quiet >= _samples(self._settings.silence_ms)
+            self._at - self._quiet >= _samples(self._longest_silence_ms())
             or length >= _samples(soft_ms)
         )  # fmt: skip
 
+    def _longest_silence_ms(self) -> int:
+        settings = self._settings
+        if not settings.semantic:
+            return settings.silence_ms
+        if self._allowed_ms is None:
+            return WAITS[settings.eagerness].unclear
+        return self._allowed_ms
+
+    def _go_on(self, window: int) -> None:
+        if self._quiet is not None:
+            self._longest = max(self._longest, window - self._quiet)
+        self._quiet = self._allowed_ms = None
+
     def _cut(self, at: int) -> None:
         self._floor = at
-        self._speech = self._voice = self._quiet = None
+        self._silence()
+
+    def _silence(self) -> None:
+        """No speech is being heard."""
+        self._speech = self._voice = self._quiet = self._allowed_ms = None
+        self._longest = 0
 
     def _padded(self, start: int) -> int:
         return max(self._floor, start - _samples(self._settings.prefix_ms))

@@ -29,6 +29,17 @@ class How:
 
     word_timestamps: bool = False
 
+    logprobs: bool = False
+    """Whether the probabilities of words are wanted."""
+
+    speakers: bool = False
+    """Whether it is wanted who said what."""
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether the engine has to tell words and their times."""
+        return self.word_timestamps or self.logprobs or self.speakers
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -37,6 +48,26 @@ class Word:
     end_sample: int
     confidence: float | None = None
     """0 to 1, if the model gives one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    text: str
+    """As written; those of an utterance together are its text."""
+
+    logprob: float
+    """Natural logarithm of its probability."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of words of one speaker; those of an utterance together are its text."""
+
+    text: str
+    start_sample: int
+    end_sample: int
+    speaker: str
+    """ "A", "B" and so on; the same for the same voice within a stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +80,13 @@ class Heard:
     """0 to 1, if the model gives one."""
 
     words: tuple[Word, ...] = ()
-    """Only if they were asked for."""
+    """Only if they were asked for, or are needed for something that was."""
+
+    tokens: tuple[Token, ...] = ()
+    """Not of an engine: `details` makes them of words."""
+
+    segments: tuple[Segment, ...] = ()
+    """Not of an engine either."""
 
 
 class Recognizer(Protocol):

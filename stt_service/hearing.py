@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mesh.errors import MeshError
-from stt_service.engine import Heard
+from stt_service.engine import Heard, Segment, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,21 @@ class Failed:
     error: MeshError
 
 
+Placed = TypeVar("Placed", Word, Segment)
 Hearing = Started | Stopped | Guessed | Final | Failed
 
 
 def placed(heard: Heard, place: Callable[[int], int]) -> Heard:
-    """The same with its words' positions moved.
+    """The same with the positions of its words and segments moved.
 
     Args:
         place: Gives the new position of a sample of the utterance at 16 kHz.
     """
-    words = tuple(
-        replace(word, start_sample=place(word.start_sample), end_sample=place(word.end_sample))
-        for word in heard.words
-    )
-    return replace(heard, words=words)
+
+    def moved(one: Placed) -> Placed:
+        return replace(
+            one, start_sample=place(one.start_sample), end_sample=place(one.end_sample)
+        )  # fmt: skip
+
+    words = tuple(moved(word) for word in heard.words)
+    return replace(heard, words=words, segments=tuple(moved(part) for part in heard.segments))

@@ -11,10 +11,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mesh.audio import n_bytes
 from mesh.errors import Rejected
 from stt_service import hearing
+from stt_service.denoise import NoiseReduction, denoiser_for
 from stt_service.endpointing import Endpointer, Settings, Started, Stopped
 from stt_service.engine import RATE_HZ, How
+from stt_service.pauses import PIECE_MS, Pauses
 from stt_service.pending import Pending, Spoken
 from stt_service.timeline import Timeline
 from stt_service.utterance import Utterance
@@ -37,6 +40,9 @@ class Wishes:
     interim: bool = False
     """Whether interim transcripts are wanted."""
 
+    noise: NoiseReduction | None = None
+    """How the audio is cleaned before anything listens to it; None leaves it as it is."""
+
 
 class Listener:
     def __init__(
@@ -57,6 +63,7 @@ class Listener:
         self._timeline = timeline
         self._vad = Vad(worker.silero)
         self._endpointer = Endpointer(wishes.settings)
+        self._pauses = Pauses(self._endpointer)
         self._ears = Ears()
         self._pending = Pending(timeline, tasks, report)
         self._live: Spoken | None = None  # the last of those pending, while it goes on
@@ -75,6 +82,15 @@ class Listener:
         """The stream's samples before this one are not needed any more."""
         return self._timeline.in_stream(min([self._endpointer.open_from, *self._pending.starts]))
 
+    def pieces(self, pcm: bytes) -> list[bytes]:
+        """Audio in the pieces to `hear` it in, with `room` after each: where what was said
+        tells how long a pause may be, none may reach from before a pause to its end."""
+        settings = self._wishes.settings
+        if not (settings.server_vad and settings.semantic):
+            return [pcm]
+        size = n_bytes(PIECE_MS, self._timeline.rate_hz)
+        return [pcm[at : at + size] for at in range(0, len(pcm), size)]
+
     def hear(self, pcm: bytes) -> None:
         """Take in audio (PCM16 LE mono of the stream's rate).
 
@@ -84,8 +100,9 @@ class Listener:
         self._judge(self._timeline.add(pcm))
 
     async def room(self) -> None:
-        """Wait while recognition is behind."""
+        """Wait while recognition is behind, or a pause waits to be judged."""
         await self._pending.room()
+        await self._pauses.settled()
 
     def commit(self, utterance_id: str) -> None:
         """End the utterance now. An empty id leaves it the one it has."""
@@ -105,6 +122,8 @@ class Listener:
 
     def update(self, wishes: Wishes) -> None:
         """Go on with other settings; how to recognize changes with the next utterance."""
+        if wishes.noise != self._wishes.noise:
+            self._judge(self._timeline.clean_with(denoiser_for(wishes.noise)))
         before, self._wishes = self._wishes, wishes
         if wishes.settings != before.settings:
             self._endpointer.update(wishes.settings, self._timeline.at)
@@ -137,6 +156,7 @@ class Listener:
         if self._live is not None:
             self._live.utterance.pausing = self._endpointer.pausing
             self._give(self._live, self._timeline.at)
+            self._pauses.look(self._live.utterance, self._wishes.how.language)
 
     def _detect(self, pcm: bytes) -> None:
         if self._wishes.settings.server_vad:

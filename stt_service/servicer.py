@@ -14,6 +14,7 @@ from mesh.errors import Draining, Rejected
 from ovos.stt.v1 import stt_pb2 as pb
 from ovos.stt.v1 import stt_pb2_grpc
 from stt_service import hearing, metrics, wire
+from stt_service.denoise import denoised
 from stt_service.endpointing import Settings
 from stt_service.engine import RATE_HZ
 from stt_service.stream import Opening, Stream
@@ -73,6 +74,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
             call.check_tenant(request.session, caller.tenant_id)
             rate_hz = wire.rate_of(request.audio_format)
             self._worker.check_model(request.recognition.model)
+            wire.noise_of(request.recognition)  # checked before it takes a slot
             if len(request.audio) > MAX_UNARY_BYTES:
                 raise Rejected(f"audio is {MAX_UNARY_BYTES} bytes at most", param="audio")
             if len(request.audio) % SAMPLE_BYTES:
@@ -113,7 +115,10 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
             MeshError: no engine could hear it.
         """
         config = request.recognition
-        pcm = await asyncio.to_thread(resample, request.audio, rate_hz, RATE_HZ)
+        noise = wire.noise_of(config)
+        pcm = await asyncio.to_thread(
+            lambda: denoised(resample(request.audio, rate_hz, RATE_HZ), noise)
+        )
         utterance = Utterance(self._worker, Ears(), wire.how_of(config), model=config.model)
         utterance.hear(pcm)
         utterance.end()

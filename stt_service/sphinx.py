@@ -28,6 +28,8 @@ class Segment:
     word: str
     first_frame: int
     last_frame: int
+    logprob: float
+    """Natural logarithm of its posterior probability in the word lattice."""
 
 
 class Decoder:
@@ -92,11 +94,14 @@ class Decoder:
         """The best path after `end`."""
         found = []
         first, last = ctypes.c_int(), ctypes.c_int()
+        logmath = self._c.ps_get_logmath(self._decoder)
         at = self._c.ps_seg_iter(self._decoder)
         while at:
             word: bytes = self._c.ps_seg_word(at)
             self._c.ps_seg_frames(at, ctypes.byref(first), ctypes.byref(last))
-            found.append(Segment(word.decode(), first.value, last.value))
+            posterior = self._c.ps_seg_prob(at, None, None, None)
+            logprob = min(0.0, self._c.logmath_log_to_ln(logmath, posterior))
+            found.append(Segment(word.decode(), first.value, last.value, logprob))
             at = self._c.ps_seg_next(at)  # frees itself behind the last one
         return found
 
@@ -146,6 +151,9 @@ def _library() -> ctypes.CDLL:
             ("ps_seg_next", pointer, [pointer]),
             ("ps_seg_word", text, [pointer]),
             ("ps_seg_frames", None, [pointer, pointer, pointer]),
+            ("ps_seg_prob", number, [pointer, pointer, pointer, pointer]),
+            ("ps_get_logmath", pointer, [pointer]),
+            ("logmath_log_to_ln", ctypes.c_double, [pointer, number]),
         ):
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments

@@ -20,6 +20,7 @@ from mesh.errors import MeshError, Overloaded, Rejected, detail_of, first_of
 from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as pb
 from stt_service import hearing, metrics, wire
+from stt_service.denoise import denoiser_for
 from stt_service.listener import KEPT, Listener, Wishes
 from stt_service.timeline import Timeline
 from stt_service.worker import Worker
@@ -93,7 +94,8 @@ class Stream:
 
     def _listen(self, tasks: asyncio.TaskGroup) -> Listener:
         opening = self._opening
-        timeline = Timeline(opening.rate_hz, opening.first_sample, KEPT)
+        denoiser = denoiser_for(opening.wishes.noise)
+        timeline = Timeline(opening.rate_hz, opening.first_sample, KEPT, denoiser)
         return Listener(
             self._worker, opening.wishes, timeline, tasks=tasks, report=self._report
         )  # fmt: skip
@@ -126,10 +128,11 @@ class Stream:
     async def _hear(self, chunk: common_pb2.AudioChunk) -> None:
         pcm = self._fresh(chunk)
         metrics.AUDIO_SECONDS.inc(n_samples(pcm) / self._opening.rate_hz)
-        self._listener.hear(pcm)
-        if self._listener.received - self._acknowledged >= ACK_S * self._opening.rate_hz:
-            self._acknowledge()
-        await self._listener.room()
+        for piece in self._listener.pieces(pcm):
+            self._listener.hear(piece)
+            if self._listener.received - self._acknowledged >= ACK_S * self._opening.rate_hz:
+                self._acknowledge()
+            await self._listener.room()
 
     def _fresh(self, chunk: common_pb2.AudioChunk) -> bytes:
         """What of the chunk has not come before.

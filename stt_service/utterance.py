@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from mesh.audio import SAMPLE_BYTES
 from mesh.errors import Broken, MeshError, Overloaded
-from stt_service import metrics
+from stt_service import details, metrics
 from stt_service.engine import RATE_HZ, Heard, How, Recognizer
 from stt_service.worker import Ears, Seat, Worker
 
@@ -53,6 +53,7 @@ class Utterance:
 
         self._pcm = bytearray()
         self._fed = 0  # bytes that the engine has heard
+        self._asked: Callable[[str], None] | None = None
         self._ended = self._is_over = False
         self._more = asyncio.Event()
 
@@ -63,6 +64,12 @@ class Utterance:
 
     def hear(self, pcm: bytes) -> None:
         self._pcm += pcm
+        self._more.set()
+
+    def ask(self, told: Callable[[str], None] | None) -> None:
+        """Have the text of all that was given so far told once, whether or not guesses are
+        wanted; empty if it cannot be had now. None takes the question back."""
+        self._asked = told
         self._more.set()
 
     def end(self) -> None:
@@ -82,10 +89,18 @@ class Utterance:
             Broken: ATTEMPTS failed.
         """
         try:
-            return await self._attempts(guessed)
+            heard = await self._attempts(guessed)
+            return await self._with_details(heard)
         finally:
             self._is_over = True
             self.moved()
+
+    async def _with_details(self, heard: Heard) -> Heard:
+        if not self._how.needs_words:
+            return heard
+        return await asyncio.to_thread(
+            details.added, heard, self._how, bytes(self._pcm), self._ears.voices
+        )
 
     async def _attempts(self, guessed: Callable[[str, int], None]) -> Heard:
         tried: list[str] = []
@@ -117,10 +132,10 @@ class Utterance:
                     await self._feed(seat, recognizer)
                 if self._ended:
                     return await self._patiently(seat, recognizer.finish)
-                if self._may_guess(seat, told_at):
+                if self._asked is not None or self._may_guess(seat, told_at):
                     told_at = self._fed
-                    text = await seat.run(recognizer.guess)
-                    if text and text != told and not self._ended:
+                    text = await self._guess(seat, recognizer)
+                    if self.interim and text and text != told and not self._ended:
                         told = text
                         guessed(text, told_at // SAMPLE_BYTES)
                     continue  # more may have come meanwhile
@@ -137,6 +152,18 @@ class Utterance:
             recognizer.feed(piece)
         self._fed += len(piece)
         self.moved()
+
+    async def _guess(self, seat: Seat, recognizer: Recognizer) -> str:
+        """The text so far; told to whoever asked for it."""
+        asked = self._asked
+        try:
+            text = await seat.run(recognizer.guess)
+        except Overloaded:  # that is no failure of the utterance
+            text = ""
+        if asked is not None and asked is self._asked:
+            self._asked = None
+            asked(text)
+        return text
 
     def _may_guess(self, seat: Seat, told_at: int) -> bool:
         new_ms = (self._fed - told_at) * 1000 // (SAMPLE_BYTES * RATE_HZ)

@@ -13,13 +13,20 @@ from mesh.errors import Rejected, detail_of
 from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as pb
 from stt_service import hearing
+from stt_service.denoise import NoiseReduction
 from stt_service.endpointing import Settings
-from stt_service.engine import RATE_HZ, Engine, Heard, How, Word
+from stt_service.engine import RATE_HZ, Engine, Heard, How, Segment, Word
 from stt_service.listener import Wishes
+from stt_service.turn_taking import Eagerness
 
 SLOWEST_HZ, FASTEST_HZ = 8_000, 96_000
 MAX_PREFIX_MS = 5_000
 MAX_UTTERANCE_MS = 300_000
+EAGERNESS = {
+    pb.EAGERNESS_LOW: Eagerness.LOW,
+    pb.EAGERNESS_MEDIUM: Eagerness.MEDIUM,
+    pb.EAGERNESS_HIGH: Eagerness.HIGH,
+}
 
 
 def rate_of(audio_format: common_pb2.AudioFormat) -> int:
@@ -46,7 +53,23 @@ def how_of(config: pb.RecognitionConfig) -> How:
         prompt=config.prompt,
         hints=tuple(config.hints),
         word_timestamps=config.word_timestamps,
+        logprobs=config.token_logprobs,
+        speakers=config.speakers,
     )
+
+
+def noise_of(config: pb.RecognitionConfig) -> NoiseReduction | None:
+    """
+    Raises:
+        Rejected: the strength makes no sense.
+    """
+    if not config.HasField("noise_reduction"):
+        return None
+    wanted = config.noise_reduction
+    strength = wanted.strength if wanted.HasField("strength") else 1.0
+    if not 0 <= strength <= 1:
+        raise Rejected("strength must be 0 to 1", param="recognition.noise_reduction.strength")
+    return NoiseReduction(far=wanted.place == pb.MICROPHONE_PLACE_FAR_FIELD, strength=strength)
 
 
 def wishes_of(config: pb.StreamingRecognitionConfig, defaults: Settings) -> Wishes:
@@ -59,6 +82,7 @@ def wishes_of(config: pb.StreamingRecognitionConfig, defaults: Settings) -> Wish
         how=how_of(config.recognition),
         model=config.recognition.model,
         interim=config.interim_results,
+        noise=noise_of(config.recognition),
     )
 
 
@@ -73,7 +97,8 @@ def updated(wishes: Wishes, update: pb.RecognitionUpdate) -> Wishes:
         wishes = replace(wishes, settings=settings)
     if update.HasField("recognition"):
         how, model = how_of(update.recognition), update.recognition.model
-        wishes = replace(wishes, how=how, model=model)
+        noise = noise_of(update.recognition)
+        wishes = replace(wishes, how=how, model=model, noise=noise)
     if update.HasField("interim_results"):
         wishes = replace(wishes, interim=update.interim_results)
     return wishes
@@ -87,8 +112,7 @@ def settings_of(config: pb.EndpointingConfig, settings: Settings) -> Settings:
     Raises:
         Rejected: a value makes no sense.
     """
-    if config.mode != pb.ENDPOINTING_MODE_UNSPECIFIED:
-        settings = replace(settings, server_vad=config.mode == pb.ENDPOINTING_MODE_SERVER_VAD)
+    settings = _with_mode(config, settings)
     if config.HasField("threshold"):
         if not 0 <= config.threshold <= 1:
             raise Rejected("threshold must be 0 to 1", param="endpointing.threshold")
@@ -102,6 +126,20 @@ def settings_of(config: pb.EndpointingConfig, settings: Settings) -> Settings:
     if config.HasField("max_utterance"):
         max_ms = _ms(config.max_utterance, "max_utterance") or MAX_UTTERANCE_MS
         settings = replace(settings, max_utterance_ms=min(max_ms, MAX_UTTERANCE_MS))
+    return settings
+
+
+def _with_mode(config: pb.EndpointingConfig, settings: Settings) -> Settings:
+    if config.mode != pb.ENDPOINTING_MODE_UNSPECIFIED:
+        semantic = config.mode == pb.ENDPOINTING_MODE_SEMANTIC_VAD
+        settings = replace(
+            settings,
+            server_vad=config.mode != pb.ENDPOINTING_MODE_MANUAL,
+            semantic=semantic,
+            eagerness=Eagerness.MEDIUM if semantic else settings.eagerness,
+        )
+    if config.eagerness != pb.EAGERNESS_UNSPECIFIED:
+        settings = replace(settings, eagerness=EAGERNESS.get(config.eagerness, Eagerness.MEDIUM))
     return settings
 
 
@@ -152,6 +190,8 @@ def transcript_of(final: hearing.Final) -> pb.Transcript:
         end_sample=final.end_sample,
         revision=final.revision,
         usage=usage_of(final.end_sample - final.start_sample),
+        logprobs=[pb.TokenLogprob(token=t.text, logprob=t.logprob) for t in heard.tokens],
+        segments=[_segment_of(segment) for segment in heard.segments],
     )
 
 
@@ -161,6 +201,15 @@ def _word_of(word: Word) -> pb.Word:
         start_sample=word.start_sample,
         end_sample=word.end_sample,
         confidence=word.confidence,
+    )
+
+
+def _segment_of(segment: Segment) -> pb.Segment:
+    return pb.Segment(
+        text=segment.text,
+        start_sample=segment.start_sample,
+        end_sample=segment.end_sample,
+        speaker=segment.speaker,
     )
 
 

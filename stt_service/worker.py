@@ -12,6 +12,7 @@ from mesh.errors import Missing, Rejected
 from mesh.threads import ModelThreads
 from stt_service import metrics
 from stt_service.engine import Ear, Engine, How, knows
+from stt_service.speakers import Voices
 from stt_service.vad import Silero
 
 T = TypeVar("T")
@@ -120,6 +121,8 @@ class Ears:
 
     def __init__(self) -> None:
         self._ears: dict[str, Ear] = {}
+        self.voices = Voices()
+        """The speakers of the stream, whichever engine hears them."""
 
     def of(self, seat: Seat) -> Ear:
         if seat.name not in self._ears:

@@ -78,8 +78,8 @@ class FasterWhisper:
             condition_on_previous_text=False,
             initial_prompt=how.prompt or None,
             hotwords=", ".join(how.hints) or None,
-            without_timestamps=not how.word_timestamps,
-            word_timestamps=how.word_timestamps,
+            without_timestamps=not how.needs_words,
+            word_timestamps=how.needs_words,
         )
         return list(segments), info.language
 
@@ -89,7 +89,7 @@ class FasterWhisper:
             text=_text(segments),
             language=language,
             confidence=_confidence(segments),
-            words=_words(segments, len(pcm) // 2) if how.word_timestamps else (),
+            words=_words(segments, len(pcm) // 2) if how.needs_words else (),
         )
 
     def guess(self, pcm: bytes, how: How) -> str:

@@ -20,6 +20,7 @@ utterance to utterance of a stream it is carried on.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
@@ -170,7 +171,7 @@ class _Recognizer:
             raise Overloaded("every PocketSphinx decoder is at work")
         decoder.end()
         self._ear.mean = decoder.mean()
-        words = _words(decoder) if self._how.word_timestamps else ()
+        words = _words(decoder) if self._how.needs_words else ()
         return Heard(text=decoder.text(), language=LANGUAGE, words=words)
 
 
@@ -180,6 +181,7 @@ def _words(decoder: Decoder) -> tuple[Word, ...]:
             _VARIANT.sub("", segment.word),
             segment.first_frame * FRAME_SAMPLES,
             (segment.last_frame + 1) * FRAME_SAMPLES,
+            math.exp(segment.logprob),
         )
         for segment in decoder.segments()
         if not segment.word.startswith(("<", "[", "+"))

@@ -11,8 +11,10 @@ from mesh.audio import SAMPLE_BYTES, n_samples, resample
 from mesh.errors import NotInstalled, Unavailable
 from stt_service.app import load
 from stt_service.config import Config
+from stt_service.details import added
 from stt_service.engine import RATE_HZ, How, knows
 from stt_service.engines import ENGINES
+from stt_service.speakers import Voices
 from tests.contract import whisper_model
 from tests.e2e.speech import recording
 from tests.fakes.stt import FakeEngine, text_of
@@ -118,6 +120,18 @@ def test_words_have_times_in_the_audio_if_they_are_asked_for(engine):
         assert at <= word.start_sample < word.end_sample <= n_samples(pcm)
         assert word.confidence is None or 0 <= word.confidence <= 1
         at = word.start_sample
+
+
+@pytest.mark.parametrize("wish", ["logprobs", "speakers"])
+def test_what_is_made_of_words_has_its_words_and_they_are_the_text(engine, wish):
+    pcm = speech(SPOKEN[1])
+    final = heard(engine.ear(), pcm, How(**{wish: True}))
+    asked = How(word_timestamps=True, logprobs=True, speakers=True)
+    found = added(final, asked, pcm, Voices())
+    assert "".join(token.text for token in found.tokens) == final.text
+    assert all(token.logprob <= 0 for token in found.tokens)
+    assert [segment.text for segment in found.segments] == [final.text]
+    assert found.segments[0].speaker == "A"
 
 
 def test_it_takes_language_prompt_and_hints(engine):

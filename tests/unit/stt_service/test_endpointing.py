@@ -78,6 +78,30 @@ def test_between_the_thresholds_a_pause_goes_on():
     assert play(endpointer, 0.3, 0.4, 0.4) == [(2, Stopped(windows(9)))]
 
 
+def test_with_semantic_settings_each_pause_lasts_as_long_as_it_is_allowed():
+    endpointer = speaking(Settings(prefix_ms=0, silence_ms=32, semantic=True))
+    assert play(endpointer, 0.1, 0.1, 0.1) == []
+    assert (endpointer.pause, endpointer.pause_ms) == (windows(2), 96)
+    endpointer.allow(200)
+    assert play(endpointer, 0.9) == []
+    assert (endpointer.pause, endpointer.pause_ms, endpointer.longest_pause_ms) == (None, 0, 96)
+    assert play(endpointer, *[0.1] * 32) == [(31, Stopped(windows(38)))]  # 1 s: nobody knows
+    play(endpointer, 0.9, 0.9)
+    assert endpointer.longest_pause_ms == 0
+    assert play(endpointer, 0.1) == []
+    endpointer.allow(64)
+    assert play(endpointer, 0.1) == [(0, Stopped(windows(42)))]
+
+
+def test_between_server_and_semantic_detection_the_speech_goes_on():
+    endpointer = speaking(Settings(prefix_ms=0, silence_ms=64))
+    endpointer.update(Settings(prefix_ms=0, silence_ms=64, semantic=True), windows(2))
+    assert endpointer.in_speech
+    assert play(endpointer, *[0.1] * 9) == []
+    endpointer.update(Settings(prefix_ms=0, silence_ms=64), windows(11))
+    assert play(endpointer, 0.1) == [(0, Stopped(windows(12)))]
+
+
 def test_pausing_is_told():
     endpointer = speaking()
     assert not endpointer.pausing
@@ -182,6 +206,7 @@ def test_only_what_a_start_could_reach_back_to_is_still_needed():
             st.builds(
                 Settings,
                 server_vad=st.booleans(),
+                semantic=st.booleans(),
                 threshold=st.floats(0, 1),
                 prefix_ms=st.integers(0, 1000),
                 silence_ms=st.integers(0, 500),

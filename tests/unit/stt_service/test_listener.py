@@ -10,14 +10,16 @@ import pytest
 from mesh.chain import Chain
 from mesh.errors import Rejected
 from stt_service import listener as module
+from stt_service.denoise import NoiseReduction
 from stt_service.endpointing import WINDOW_SAMPLES, Settings
 from stt_service.engine import RATE_HZ, How
 from stt_service.hearing import Final, Started, Stopped
 from stt_service.listener import KEPT, Listener, Wishes
 from stt_service.timeline import Timeline
+from stt_service.turn_taking import Eagerness
 from stt_service.vad import CONTEXT_SAMPLES
 from stt_service.worker import Worker
-from tests.fakes.stt import FakeEngine
+from tests.fakes.stt import FakeEngine, text_of
 
 MANUAL = Settings(server_vad=False)
 VAD = Settings(prefix_ms=64, silence_ms=96)
@@ -191,3 +193,52 @@ async def test_a_client_that_never_commits_is_stopped(monkeypatch):
         with pytest.raises(Rejected, match="commit"):
             listener.hear(loud(1))
         await listener.finish(discard=True)
+
+
+class Halting(FakeEngine):
+    """Has heard half a sentence up to a second of audio, and a whole one behind it."""
+
+    def ear(self):
+        ear = super().ear()
+        make = ear.recognizer
+
+        def recognizer(how):
+            made = make(how)
+            made.guess = lambda: "and then" if made._n_samples < RATE_HZ else "that's all"
+            return made
+
+        ear.recognizer = recognizer
+        return ear
+
+
+async def test_what_was_said_tells_how_long_a_pause_may_be():
+    settings = Settings(prefix_ms=0, semantic=True, eagerness=Eagerness.HIGH)
+    async with listening(settings, Halting()) as (listener, heard):
+        for piece in listener.pieces(loud(15) + quiet(60) + loud(15) + quiet(20)):
+            assert len(piece) <= 2 * 3 * WINDOW_SAMPLES
+            listener.hear(piece)
+            await listener.room()
+        await listener.finish(discard=False)
+    assert spans(heard) == [(0, 100)]  # 1.9 s of silence ended nothing, then 0.3 s did
+    assert [type(each).__name__ for each in heard] == ["Started", "Stopped", "Final"]
+
+
+async def test_audio_is_heard_in_one_piece_if_no_pause_has_a_meaning():
+    async with listening() as (listener, _):
+        assert listener.pieces(loud(50)) == [loud(50)]
+        listener.update(replace(listener.wishes, settings=replace(MANUAL, semantic=True)))
+        assert listener.pieces(loud(50)) == [loud(50)]
+        await listener.finish(discard=True)
+
+
+async def test_noise_reduction_comes_and_goes_in_mid_stream_and_loses_no_sample():
+    async with listening(MANUAL) as (listener, heard):
+        for noise in (None, NoiseReduction(), NoiseReduction(far=True), None):
+            listener.update(replace(listener.wishes, noise=noise))
+            for size in (700, 1, 3199):
+                listener.hear(bytes(2 * size))
+        listener.commit("a")
+        await listener.finish(discard=False)
+    [final] = heard
+    assert (final.start_sample, final.end_sample) == (0, 4 * 3900)
+    assert final.heard.text == text_of(4 * 3900)

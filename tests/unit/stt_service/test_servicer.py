@@ -158,6 +158,20 @@ async def test_a_whole_recording_is_recognized(tier):
     assert transcript.words[0].end_sample == pytest.approx(n_samples(SPEECH), abs=3)
 
 
+async def test_a_whole_recording_has_the_details_that_were_asked_for(tier):
+    config = pb.RecognitionConfig(
+        token_logprobs=True, speakers=True, noise_reduction=pb.NoiseReduction()
+    )
+    answer = await tier.stub.Recognize(request(recognition=config), timeout=10, metadata=TENANT)
+    transcript = answer.transcript
+    assert transcript.text == "28 tenths"
+    assert [token.token for token in transcript.logprobs] == ["28 tenths"]
+    [segment] = transcript.segments
+    assert (segment.text, segment.speaker, segment.start_sample) == ("28 tenths", "A", 0)
+    assert segment.end_sample == pytest.approx(n_samples(SPEECH), abs=3)
+    assert not transcript.words
+
+
 @pytest.mark.parametrize(
     ("changed", "status", "param"),
     [
@@ -166,6 +180,8 @@ async def test_a_whole_recording_is_recognized(tier):
         (request(session=session(tenant_id="evil")), INVALID, "session.tenant_id"),
         (request(recognition=pb.RecognitionConfig(model="x")), grpc.StatusCode.NOT_FOUND,
          "recognition.model"),
+        (request(recognition=pb.RecognitionConfig(noise_reduction=pb.NoiseReduction(strength=2))),
+         INVALID, "recognition.noise_reduction.strength"),
         (pb.RecognizeRequest(audio=SPEECH), INVALID, "audio_format.encoding"),
     ],
 )  # fmt: skip
@@ -243,3 +259,24 @@ async def test_pocketsphinx_guesses_while_it_is_spoken_to():
         assert (await client.until("transcript")).text.startswith("what time")
         await client.hear(speech[half:], frame_ms=20)
         assert (await client.final()).text == "what time is it in london today"
+
+
+async def test_pocketsphinx_tells_words_probabilities_and_who_spoke():
+    config = pb.RecognitionConfig(word_timestamps=True, token_logprobs=True, speakers=True)
+    spoken = ["what is the weather in paris", "good morning", "what is the weather in paris"]
+    async with pocketsphinx() as tier:
+        client = await tier.client_at(recognition=config)
+        finals = []
+        for text in spoken:
+            await client.hear(recording(text.replace(" ", "_")))
+            finals.append(await client.final())
+    assert [segment.speaker for final in finals for segment in final.segments] == ["A", "B", "A"]
+    for final in finals:
+        assert "".join(token.token for token in final.logprobs) == final.text
+        assert all(token.logprob <= 0 for token in final.logprobs)
+        assert " ".join(word.text for word in final.words) == final.text
+        assert all(0 <= word.confidence <= 1 for word in final.words)
+        [segment] = final.segments
+        assert segment.text == final.text
+        assert segment.start_sample == final.words[0].start_sample >= final.start_sample
+        assert segment.end_sample == final.words[-1].end_sample <= final.end_sample

@@ -36,6 +36,7 @@ def test_it_decodes(decoder, speech):
     assert decoder.text() == "good morning"
     words = [s for s in decoder.segments() if not s.word.startswith(("<", "["))]
     assert [segment.word for segment in words] == ["good", "morning"]
+    assert all(-2 < word.logprob <= 0 for word in words)
     assert 0 < words[0].first_frame < words[0].last_frame < words[1].last_frame < len(speech) / 320
 
 

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from mesh.audio import n_samples
+from stt_service.denoise import NoiseReduction, denoiser_for
+from stt_service.engine import RATE_HZ
 from stt_service.timeline import Timeline
 
 SECOND = 16_000
@@ -57,3 +59,18 @@ def test_the_past_is_kept_as_long_as_was_asked():
     assert timeline.between(0, 210) == ramp(600)[400:420]
     assert timeline.between(1190, 5000) == ramp(600)[-20:]
     assert timeline.between(0, 100) == b""
+
+
+def test_cleaned_audio_is_as_long_as_it_was_and_what_was_held_back_comes_with_a_flush():
+    timeline = Timeline(RATE_HZ, 0, RATE_HZ, denoiser_for(NoiseReduction()))
+    pcm = np.random.default_rng(0).integers(-3000, 3000, RATE_HZ // 2).astype("<i2").tobytes()
+    for at in range(0, len(pcm), 646):
+        timeline.add(pcm[at : at + 646])
+    assert 0 < timeline.received - timeline.at <= 256
+    assert timeline.flush()
+    assert timeline.at == timeline.received == RATE_HZ // 2
+    timeline.add(pcm)
+    assert timeline.clean_with(None)
+    assert timeline.at == timeline.received == RATE_HZ
+    assert timeline.add(pcm) == pcm
+    assert timeline.between(RATE_HZ, 2 * RATE_HZ) == pcm

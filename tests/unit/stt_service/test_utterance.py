@@ -78,6 +78,44 @@ async def test_guesses_are_made_only_if_wanted_and_not_in_a_pause():
     await worker.close()
 
 
+async def test_the_text_so_far_is_told_to_whoever_asks_and_to_nobody_else():
+    worker = worker_of(fake=FakeEngine())
+    spoken, answers, guesses = Utterance(worker, Ears(), How()), asyncio.Queue(), []
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(spoken.outcome(lambda *guess: guesses.append(guess)))
+        spoken.hear(TENTH)
+        spoken.pausing = True
+        spoken.ask(answers.put_nowait)
+        assert await answers.get() == "1 tenths"
+        spoken.ask(answers.put_nowait)
+        spoken.ask(None)
+        spoken.hear(TENTH)
+        await settled(spoken)
+        spoken.ask(answers.put_nowait)
+        assert await answers.get() == "2 tenths"
+        spoken.end()
+    assert answers.empty()
+    assert guesses == []
+    await worker.close()
+
+
+async def test_a_question_without_room_for_an_answer_fails_no_utterance(monkeypatch):
+    def no_room(self):
+        raise Overloaded("no")
+
+    monkeypatch.setattr(FakeRecognizer, "guess", no_room)
+    worker = worker_of(fake=FakeEngine())
+    spoken, answers = Utterance(worker, Ears(), How()), asyncio.Queue()
+    async with asyncio.TaskGroup() as tasks:
+        result = tasks.create_task(spoken.outcome())
+        spoken.hear(TENTH)
+        spoken.ask(answers.put_nowait)
+        assert await answers.get() == ""
+        spoken.end()
+    assert result.result().text == "1 tenths"
+    await worker.close()
+
+
 async def settled(spoken: Utterance) -> None:
     while spoken.behind_samples:
         await asyncio.sleep(0)

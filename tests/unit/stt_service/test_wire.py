@@ -7,9 +7,11 @@ from mesh.errors import Broken, Rejected
 from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as pb
 from stt_service import hearing, wire
+from stt_service.denoise import NoiseReduction
 from stt_service.endpointing import Settings
 from stt_service.engine import Heard, How, Word
 from stt_service.listener import Wishes
+from stt_service.turn_taking import Eagerness
 
 
 def ms(milliseconds: int) -> Duration:
@@ -88,6 +90,39 @@ def test_an_update_changes_what_it_sets():
     german = pb.RecognitionConfig(language_code="de")
     changed = wire.updated(WISHES, pb.RecognitionUpdate(recognition=german))
     assert (changed.how, changed.model) == (How(language="de"), "")
+
+
+def test_semantic_detection_has_an_eagerness():
+    def settings(before: Settings, **config) -> Settings:
+        return wire.settings_of(pb.EndpointingConfig(**config), before)
+
+    semantic = pb.ENDPOINTING_MODE_SEMANTIC_VAD
+    low = settings(Settings(), mode=semantic, eagerness=pb.EAGERNESS_LOW)
+    assert low == Settings(semantic=True, eagerness=Eagerness.LOW)
+    assert settings(low, silence_duration=ms(7)).eagerness is Eagerness.LOW
+    high = settings(low, eagerness=pb.EAGERNESS_HIGH)
+    assert (high.semantic, high.eagerness) == (True, Eagerness.HIGH)
+    assert settings(low, mode=semantic) == Settings(semantic=True)  # unset is medium
+    assert not settings(low, mode=pb.ENDPOINTING_MODE_SERVER_VAD).semantic
+    manual = settings(low, mode=pb.ENDPOINTING_MODE_MANUAL)
+    assert (manual.server_vad, manual.semantic) == (False, False)
+
+
+def test_noise_reduction_is_read_and_an_update_without_it_takes_it_away():
+    far = pb.NoiseReduction(place=pb.MICROPHONE_PLACE_FAR_FIELD, strength=0.5)
+    config = pb.StreamingRecognitionConfig(recognition=pb.RecognitionConfig(noise_reduction=far))
+    wishes = wire.wishes_of(config, Settings())
+    assert wishes.noise == NoiseReduction(far=True, strength=0.5)
+    assert wire.updated(wishes, pb.RecognitionUpdate(interim_results=True)).noise == wishes.noise
+    plain = pb.RecognitionUpdate(recognition=pb.RecognitionConfig())
+    assert wire.updated(wishes, plain).noise is None
+    near = pb.RecognitionConfig(noise_reduction=pb.NoiseReduction())
+    assert wire.noise_of(near) == NoiseReduction(far=False, strength=1.0)
+    for strength in (-0.1, 1.1, float("nan")):
+        config = pb.RecognitionConfig(noise_reduction=pb.NoiseReduction(strength=strength))
+        with pytest.raises(Rejected) as refused:
+            wire.noise_of(config)
+        assert refused.value.param == "recognition.noise_reduction.strength"
 
 
 def test_what_is_heard_becomes_its_message():
