@@ -38,6 +38,10 @@ _TYPES: dict[int, str] = {
     pb.ITEM_TYPE_MESSAGE: "message",
     pb.ITEM_TYPE_FUNCTION_CALL: "function_call",
     pb.ITEM_TYPE_FUNCTION_CALL_OUTPUT: "function_call_output",
+    pb.ITEM_TYPE_MCP_LIST_TOOLS: "mcp_list_tools",
+    pb.ITEM_TYPE_MCP_CALL: "mcp_call",
+    pb.ITEM_TYPE_MCP_APPROVAL_REQUEST: "mcp_approval_request",
+    pb.ITEM_TYPE_MCP_APPROVAL_RESPONSE: "mcp_approval_response",
 }
 _NEEDS_CONVERSATION = {"conversation_started", "item", "item_deleted"}
 
