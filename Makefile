@@ -22,7 +22,8 @@ GPU ?= $(if $(wildcard $(VENV)/.gpu),1)
 GPU_STAMP := $(if $(filter-out 0,$(GPU)),$(VENV)/.gpu)
 
 # Programs that tests need, and the Debian packages that have them.
-TEST_PROGRAMS := ps:procps
+TEST_PROGRAMS := ps:procps node:nodejs npm:npm
+NODE_CLIENTS := tests/clients/node/node_modules/.stamp
 
 PY_FOLDERS := gateway stt_service tts_service llm_orchestrator persistence mesh voicemesh bench tests proto
 
@@ -35,7 +36,7 @@ help: ## Show this.
 run: $(VENV)/.run $(GPU_STAMP) ## Run the whole mesh on this machine, until Ctrl-C. GPU=1: models use CUDA.
 	@exec $(BIN)/voicemesh up
 
-test: $(VENV)/.dev $(GPU_STAMP) ## Run all tests. ARGS='-k name' chooses.
+test: $(VENV)/.dev $(NODE_CLIENTS) $(GPU_STAMP) ## Run all tests. ARGS='-k name' chooses.
 	@$(call need_programs)
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -67,7 +68,7 @@ bench: $(VENV)/.dev ## Measure what one audio frame costs the gateway.
 	$(BIN)/python -m bench.frames
 
 clean: ## Remove what set-up and tools made; data in .local stays.
-	rm -rf $(VENV) $(LOCAL)/buf *.egg-info build dist
+	rm -rf $(VENV) $(LOCAL)/buf $(dir $(NODE_CLIENTS)) *.egg-info build dist
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find $(PY_FOLDERS) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -110,6 +111,15 @@ $(BUF):
 	@mkdir -p $(LOCAL)/buf
 	@npm install --prefix $(LOCAL)/buf --ignore-scripts --no-audit --no-fund --loglevel=error \
 		@bufbuild/buf@$(BUF_VERSION)
+	@touch $@
+
+# The stock JavaScript clients that tests/clients drives. npm checks the lock's hashes.
+$(NODE_CLIENTS): tests/clients/node/package.json tests/clients/node/package-lock.json
+	@$(call need_programs)
+	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' \
+		|| { echo "Node.js 18 or later is needed, and here is $$(node --version)." >&2; exit 1; }
+	@echo "Installing JavaScript clients into $(dir $@) (once; hashes are checked) …"
+	@npm ci --prefix tests/clients/node --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # Install a lock file, then this project itself, editable.

@@ -13,14 +13,16 @@ import base64
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from gateway.realtime import signals as sig
 from gateway.realtime.codec import decode, encode
 from gateway.realtime.effects import Send, StartReply
+from gateway.realtime.g711 import Decoder, Encoder
 from gateway.realtime.session import Identity, Session
 
 FRAME = bytes(range(256)) * 3 + bytes(192)  # 960 bytes: 20 ms of PCM16 at 24 kHz
+TELEPHONE_FRAME = bytes(range(160))  # 20 ms of µ-law
 ROUNDS = 20_000
 
 
@@ -53,9 +55,23 @@ def main() -> None:
 
     base_us = _measure(bare)
     print(f"{'json.loads + b64decode':24} {base_us:7.2f} µs   1.00×")
-    for name, work in (("frame in", hear), ("frame out", speak)):
+    for name, work in (("frame in", hear), ("frame out", speak), *_telephone()):
         us = _measure(work)
         print(f"{name:24} {us:7.2f} µs   {us / base_us:.2f}×")
+
+
+def _telephone() -> Iterator[tuple[str, Callable[[], None]]]:
+    """What a caller whose audio is µ-law costs besides."""
+    heard, spoken = Decoder("audio/pcmu"), Encoder("audio/pcmu")
+
+    def hear() -> None:
+        heard.feed(TELEPHONE_FRAME)
+
+    def speak() -> None:
+        spoken.feed(FRAME)
+
+    yield "µ-law in, besides", hear
+    yield "µ-law out, besides", speak
 
 
 def _measure(work: Callable[[], None]) -> float:

@@ -1,70 +1,102 @@
-"""Whether a session may start: what a handshake asks for, and how it is refused.
+"""Which session a handshake asks for, or why there is none.
 
 Source: realtime contract §1.1 and §1.3. Who asks is the business of `auth`.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from gateway.realtime.refusals import Refusal, Refused, refuse
+from gateway.backends import Profile
+from gateway.client_secrets import Preset
+from gateway.models import Models
+from gateway.realtime.refusals import SERVER_ERROR, Refusal, Refused, refuse, wrong_value
+from gateway.realtime.settings import Kind
 
-AUTH_CLOSE, SHAPE_CLOSE, SESSION_CLOSE = 3000, 4000, 4004
+SHAPE_CLOSE, SESSION_CLOSE = 4000, 4004
 
-FULL = Refusal("server_overloaded", "The server takes no new sessions now.")
+NO_BETA = Refusal(
+    "beta_api_shape_disabled",
+    "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API.",
+)
+FULL = Refusal("server_overloaded", "The server takes no new sessions now.", type=SERVER_ERROR)
 
-_MODEL = re.compile(r"[\w.:/@+-]{1,128}")
 _BETA_HEADER, _BETA_PROTOCOL = "realtime=v1", "openai-beta.realtime-v1"
+_TRANSCRIBES = re.compile(r"whisper-.*|.*-transcribe(-.*)?|.*-whisper")
+"""OpenAI's models that only transcribe."""
 
 
-def wanted_model(
-    query: Mapping[str, str], headers: Mapping[str, str], models: Sequence[str]
-) -> str:
-    """The model a client asks for.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The session that a client asks for."""
+
+    kind: Kind
+    model: str
+    """ "" for a transcription session."""
+    profile: Profile
+    beta: bool = False
+    """Whether the client speaks the beta dialect."""
+
+
+def speaks_beta(headers: Mapping[str, str]) -> bool:
+    """Whether a client asks for the beta dialect."""
+    offered = headers.get("Sec-WebSocket-Protocol", "").split(",")
+    named = headers.get("OpenAI-Beta", "").split(",")  # as "assistants=v2, realtime=v1"
+    is_offered = _BETA_PROTOCOL in (protocol.strip() for protocol in offered)
+    return is_offered or _BETA_HEADER in (name.strip() for name in named)
+
+
+def wanted(
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+    models: Models,
+    preset: Preset | None = None,
+    *,
+    strict: bool = False,
+) -> Wanted:
+    """What a client asks for.
 
     Args:
-        models: Those we serve; * and ? stand for anything.
+        preset: What its client secret opens.
+        strict: Whether the beta dialect is refused, as the live service does.
 
     Raises:
-        Refused: none, one that is not ours, or a kind of session we do not serve.
+        Refused: no model, one that is not ours, or a kind of session that cannot be.
     """
-    offered = headers.get("Sec-WebSocket-Protocol", "")
-    if headers.get("OpenAI-Beta") == _BETA_HEADER or _BETA_PROTOCOL in offered:
-        raise refuse(
-            "beta_api_shape_disabled",
-            "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API.",
-        )
+    beta = speaks_beta(headers)
+    if beta and strict:
+        raise Refused(NO_BETA)
     if "session_id" in query or "call_id" in query:
         raise refuse("session_not_found", "Sessions cannot be resumed on this server yet.")
-    if "intent" in query:
-        raise refuse("invalid_value", "Only realtime sessions are available on this server yet.")
-    model = query.get("model", "")
-    if not model:
-        raise refuse(
-            "missing_model",
-            "You must provide a model parameter, for example "
-            "wss://api.openai.com/v1/realtime?model=gpt-realtime-1.5",
-        )
-    is_known = any(fnmatch.fnmatchcase(model, known) for known in models)
-    if not is_known or not _MODEL.fullmatch(model):
-        raise refuse(
-            "invalid_model",
-            f'Model "{model[:128]}" is not supported in realtime mode. '
-            "See https://platform.openai.com/docs/models for a list of supported models.",
-        )
-    return model
+    if _kind(query, preset) == "transcription":
+        if query.get("model"):
+            message = "You must not provide a model parameter for transcription sessions"
+            raise refuse(None, message)
+        return Wanted("transcription", "", Profile(), beta)
+    model = _model(query, preset)
+    return Wanted("realtime", model, profile(models, model), beta)
 
 
-def names_of(models: Sequence[str]) -> list[str]:
-    """Names to list: of a pattern its beginning, if that is a name it takes."""
-    names = []
-    for pattern in models:
-        name = pattern.rstrip("*")
-        if name and fnmatch.fnmatchcase(name, pattern) and not set(name) & set("*?["):
-            names.append(name)
-    return names
+def profile(models: Models, model: str, param: str | None = None) -> Profile:
+    """What serves a model that is asked for.
+
+    Raises:
+        Refused: it is not ours.
+    """
+    found = models.find(model)
+    if found is not None:
+        return found
+    name = model[:128]
+    if _TRANSCRIBES.fullmatch(name):
+        message = f'Model "{name}" is not supported in Realtime API'
+    else:
+        message = (
+            f'Model "{name}" is not supported in realtime mode. '
+            "See https://platform.openai.com/docs/models for a list of supported models."
+        )
+    raise refuse("invalid_model", message, param)
 
 
 def close_code(refused: Refused) -> int:
@@ -72,13 +104,25 @@ def close_code(refused: Refused) -> int:
     return SESSION_CLOSE if refused.refusal.code == "session_not_found" else SHAPE_CLOSE
 
 
-def body(refusal: Refusal) -> dict[str, dict[str, str | None]]:
-    """The error body of the REST API."""
-    return {
-        "error": {
-            "message": refusal.message,
-            "type": refusal.type,
-            "param": refusal.param,
-            "code": refusal.code,
-        }
-    }
+def _kind(query: Mapping[str, str], preset: Preset | None) -> Kind:
+    intent = query.get("intent")
+    if intent not in (None, "", "transcription"):
+        raise wrong_value("intent", intent, ["transcription"])
+    bound = preset.kind if preset is not None else None
+    if intent and bound == "realtime":
+        raise refuse(None, "This client secret opens a realtime session, not a transcription one.")
+    return "transcription" if intent else bound or "realtime"
+
+
+def _model(query: Mapping[str, str], preset: Preset | None) -> str:
+    """The model asked for. One that a client secret is bound to cannot be changed."""
+    model = query.get("model") or query.get("deployment", "")  # the latter is Azure's word
+    if preset is not None and (preset.is_bound or not model):
+        model = preset.model
+    if not model:
+        raise refuse(
+            "missing_model",
+            "You must provide a model parameter, for example "
+            "wss://api.openai.com/v1/realtime?model=gpt-realtime-1.5",
+        )
+    return model

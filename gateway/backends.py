@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 from gateway.realtime.effects import Listening, StartReply
+from gateway.realtime.settings import McpTool
 from gateway.realtime.signals import (
     Hearing,
     ReplyAudio,
@@ -20,6 +22,21 @@ from gateway.realtime.signals import (
 
 Thought = ReplyText | ReplyCall | ReplyCallDone | ReplyEnded
 Sound = ReplyAudio | ReplyTiming | ReplyDegraded
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What serves a model name. What is empty is left to the tier or to the settings."""
+
+    name: str = ""
+    llm: tuple[tuple[str, str], ...] = ()
+    """Provider and model of each choice, best first; an empty model takes the provider's."""
+    stt: str = ""
+    """The model that recognises speech, as the stt tier lists it."""
+    tts: tuple[str, ...] = ()
+    """Engines that speak, best first."""
+    voice: str = ""
+    instructions: str | None = None
 
 
 class Microphone(Protocol):
@@ -55,8 +72,58 @@ class Speech(Protocol):
     def __aiter__(self) -> AsyncIterator[Sound]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedWord:
+    """A word or a run of words of a recording, and where it is."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    speaker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What was said in a recording between two pauses."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    language: str = ""
+    words: tuple[PlacedWord, ...] = ()
+    """If they were asked for."""
+    logprobs: tuple[tuple[str, float], ...] = ()
+    """Of each token, if they were asked for and the recogniser knows."""
+    speakers: tuple[PlacedWord, ...] = ()
+    """Who said what, if that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFault:
+    """Why a tool of an MCP server returned nothing."""
+
+    error: dict[str, Any]
+    """As on the wire: type, message and, of protocol and HTTP errors, code."""
+
+
+class Dictation(Protocol):
+    """A recording of any length being recognised. Iterate it while you write to it."""
+
+    async def hear(self, pcm: bytes) -> None:
+        """Pass on audio (PCM16 LE mono 16 kHz). Waits while recognition is behind."""
+
+    async def finish(self) -> None:
+        """No more audio will come."""
+
+    def __aiter__(self) -> AsyncIterator[Passage]:
+        """Passages in their order, to the last one."""
+
+
 class Backends(Protocol):
     """Leaving a context manager stops the work behind it."""
+
+    def with_profile(self, profile: Profile) -> Self:
+        """The same mesh, asked for what the profile says."""
 
     def listen(self, how: Listening, from_sample: int) -> AbstractAsyncContextManager[Microphone]:
         """Open recognition. `from_sample`: the session's clock, 24 kHz, at the first audio."""
@@ -64,8 +131,33 @@ class Backends(Protocol):
     async def transcribe(self, pcm: bytes, how: Listening) -> str:
         """The words of a whole recording (PCM16 LE mono 24 kHz)."""
 
+    def dictate(self, how: Listening, *, words: bool) -> AbstractAsyncContextManager[Dictation]:
+        """Open recognition of a recording.
+
+        Args:
+            how: With turn detection, which finds the pauses.
+            words: Whether it is wanted where each word is.
+        """
+
     def think(self, start: StartReply) -> AbstractAsyncContextManager[AsyncIterator[Thought]]:
         """Ask the model. The last thought is ReplyEnded."""
 
     def speak(self, start: StartReply) -> AbstractAsyncContextManager[Speech]:
         """Open synthesis with the reply's voice."""
+
+    async def list_tools(self, server: McpTool) -> tuple[dict[str, Any], ...]:
+        """The tools of an MCP server: name, description, input_schema and annotations.
+
+        Raises:
+            MeshError: it did not answer, or may not be asked.
+        """
+
+    async def call_tool(self, server: McpTool, name: str, arguments: str) -> str | ToolFault:
+        """What a tool of an MCP server returns, as text.
+
+        Args:
+            arguments: A JSON object, as text.
+
+        Raises:
+            MeshError: it could not be called.
+        """

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+import copy
+import re
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
-from gateway.backends import Microphone, Sound, Thought
-from gateway.listening import FORMAT, MeshMicrophone, recognition
+from gateway import mcp_calls
+from gateway.backends import Microphone, Profile, Sound, Thought, ToolFault
+from gateway.dictation import MeshDictation
+from gateway.generation import generation, session_ref
+from gateway.listening import MeshMicrophone
 from gateway.realtime import signals as sig
-from gateway.realtime.effects import Line, Listening, StartReply
-from gateway.realtime.items import FunctionCall, FunctionCallOutput, Message
-from gateway.realtime.settings import RATE_HZ
+from gateway.realtime.effects import Listening, StartReply
+from gateway.realtime.settings import RATE_HZ, McpTool
+from gateway.recognition import FORMAT, recognition
 from gateway.streams import Stream
-from mesh import log as logs
+from mesh import errors
 from mesh.dial import Link, metadata
 from mesh.errors import Broken, MeshError, Rejected
 from ovos.common.v1 import common_pb2
@@ -30,16 +35,6 @@ _CREDIT_SAMPLES = 4 * RATE_HZ  # audio that a worker may be ahead of what the cl
 _GRANT_SAMPLES = RATE_HZ // 2  # a grant is worth a message from here on
 _MAX_UNARY_BYTES = 3 << 20
 
-_ROLES = {
-    "system": llm.ROLE_SYSTEM,
-    "user": llm.ROLE_USER,
-    "assistant": llm.ROLE_ASSISTANT,
-}
-_TOOL_CHOICE = {
-    "none": llm.TOOL_CHOICE_MODE_NONE,
-    "auto": llm.TOOL_CHOICE_MODE_AUTO,
-    "required": llm.TOOL_CHOICE_MODE_REQUIRED,
-}
 _INCOMPLETE = {
     llm.FINISH_REASON_LENGTH: "max_output_tokens",
     llm.FINISH_REASON_CONTENT_FILTER: "content_filter",
@@ -66,9 +61,15 @@ class MeshBackends:
         self.stt, self.tts, self.llm = links
         self._tasks = tasks
         self._patience_s, self._llm_timeout_s = patience_s, llm_timeout_s
+        self._profile = Profile()
         self._stt_stub = stt_pb2_grpc.SttServiceStub(self.stt.channel)
         self._tts_stub = tts_pb2_grpc.TtsServiceStub(self.tts.channel)
         self._llm_stub = llm_pb2_grpc.LlmOrchestratorServiceStub(self.llm.channel)
+
+    def with_profile(self, profile: Profile) -> MeshBackends:
+        other = copy.copy(self)
+        other._profile = profile
+        return other
 
     @asynccontextmanager
     async def listen(self, how: Listening, from_sample: int) -> AsyncIterator[Microphone]:
@@ -78,7 +79,7 @@ class MeshBackends:
                 self.stt, lambda: stub.StreamingRecognize(metadata=metadata()), self._tasks
             )
 
-        microphone = MeshMicrophone(dial, how, from_sample, self._patience_s)
+        microphone = MeshMicrophone(dial, how, from_sample, self._patience_s, self._profile.stt)
         try:
             yield microphone
         finally:
@@ -90,7 +91,7 @@ class MeshBackends:
         request = stt.RecognizeRequest(
             session=session_ref(),
             audio_format=FORMAT,
-            recognition=recognition(how),
+            recognition=recognition(how, self._profile.stt),
             audio=pcm,
         )
         with self.stt.calling():
@@ -100,13 +101,24 @@ class MeshBackends:
         return answer.transcript.text
 
     @asynccontextmanager
+    async def dictate(self, how: Listening, *, words: bool) -> AsyncIterator[MeshDictation]:
+        stub = self._stt_stub
+        stream = Stream(self.stt, lambda: stub.StreamingRecognize(metadata=metadata()), self._tasks)
+        dictation = MeshDictation(stream)
+        try:
+            await dictation.open(how, self._profile.stt, words=words)
+            yield dictation
+        finally:
+            await dictation.close()
+
+    @asynccontextmanager
     async def think(self, start: StartReply) -> AsyncIterator[AsyncIterator[Thought]]:
         stub, timeout_s = self._llm_stub, self._llm_timeout_s
         stream = Stream(
             self.llm, lambda: stub.Generate(timeout=timeout_s, metadata=metadata()), self._tasks
         )
         try:
-            await stream.write(llm.GenerateRequest(config=_generation(start)))
+            await stream.write(llm.GenerateRequest(config=generation(start, self._profile)))
             await stream.write(llm.GenerateRequest(finish=llm.FinishGeneration()))
             yield _thoughts(stream, start.response_id)
         finally:
@@ -120,10 +132,17 @@ class MeshBackends:
         )
         speech = MeshSpeech(stream, start.response_id)
         try:
-            await stream.write(tts.StreamingSynthesizeRequest(config=_synthesis(start)))
+            config = _synthesis(start, self._profile)
+            await stream.write(tts.StreamingSynthesizeRequest(config=config))
             yield speech
         finally:
             await stream.stop(tts.StreamingSynthesizeRequest(cancel=tts.CancelSynthesis()))
+
+    async def list_tools(self, server: McpTool) -> tuple[dict[str, Any], ...]:
+        return await mcp_calls.list_tools(self._llm_stub, server)
+
+    async def call_tool(self, server: McpTool, name: str, arguments: str) -> str | ToolFault:
+        return await mcp_calls.call_tool(self._llm_stub, server, name, arguments)
 
 
 class MeshSpeech:
@@ -147,7 +166,7 @@ class MeshSpeech:
     async def finish(self) -> None:
         await self._stream.write(tts.StreamingSynthesizeRequest(finish=tts.FinishSynthesis()))
 
-    async def __aiter__(self) -> AsyncIterator[Sound]:
+    async def __aiter__(self) -> AsyncIterator[Sound]:  # noqa: C901 - a table
         segment = _Segment()
         async for news in self._stream:
             match news.WhichOneof("payload"):
@@ -156,10 +175,12 @@ class MeshSpeech:
                     segment = _Segment(started.text, started.start_char, self._taken)
                 case "audio":
                     pcm = news.audio.chunk.data
+                    if begun := segment.begun(news.audio.words):
+                        yield sig.ReplyTiming(self._id, begun)
                     yield sig.ReplyAudio(self._id, pcm)
                     await self._took(len(pcm) // 2)
                 case "segment_finished":
-                    yield sig.ReplyTiming(self._id, segment.words(news.segment_finished))
+                    yield sig.ReplyTiming(self._id, segment.rest(news.segment_finished))
                 case "degraded":
                     worse = news.degraded
                     yield sig.ReplyDegraded(self._id, worse.failed_engine, worse.serving_engine)
@@ -179,28 +200,40 @@ class MeshSpeech:
 
 
 class _Segment:
-    """Where the words of a piece of text lie in the audio."""
+    """When the words of a piece of text have been spoken: `(end_char, end_ms)` of each."""
 
     def __init__(self, text: str = "", start_char: int = 0, start_sample: int = 0) -> None:
         self._text, self._start_char, self._start_sample = text, start_char, start_sample
+        self._last: tts.WordTiming | None = None  # it lasts until the next one begins
 
-    def words(self, finished: tts.SegmentFinished) -> tuple[tuple[int, int], ...]:
-        """`(end_char, start_ms)` of each word; evenly spread if the voice does not say."""
-        if finished.words:
-            return tuple(
-                (self._start_char + w.end_char, w.start_sample * 1000 // RATE_HZ)
-                for w in finished.words
-            )
+    def begun(self, words: Iterable[tts.WordTiming]) -> tuple[tuple[int, int], ...]:
+        """Words begin, and those before them have been spoken."""
+        spoken = []
+        for word in words:
+            if self._last is not None:
+                spoken.append(self._spoken(self._last, word.start_sample))
+            self._last = word
+        return tuple(spoken)
+
+    def rest(self, finished: tts.SegmentFinished) -> tuple[tuple[int, int], ...]:
+        """What is left at the end; all words, evenly spread, if the voice has not said."""
+        if self._last is not None:
+            return (self._spoken(self._last, finished.end_sample),)
         length = max(1, len(self._text))
         samples = finished.end_sample - self._start_sample
         spread = []
-        at = 0
-        for word in self._text.split():
-            begin = self._text.index(word, at)
-            at = begin + len(word)
-            start = self._start_sample + samples * begin // length
-            spread.append((self._start_char + at, start * 1000 // RATE_HZ))
+        for word in re.finditer(r"\S+\s*", self._text):
+            end_sample = self._start_sample + samples * word.end() // length
+            end_char = word.start() + len(word[0].rstrip())
+            spread.append((self._start_char + end_char, _ms(end_sample)))
         return tuple(spread)
+
+    def _spoken(self, word: tts.WordTiming, end_sample: int) -> tuple[int, int]:
+        return self._start_char + word.end_char, _ms(end_sample)
+
+
+def _ms(n_samples: int) -> int:
+    return n_samples * 1000 // RATE_HZ
 
 
 async def _thoughts(
@@ -217,7 +250,8 @@ async def _thoughts(
                 c = news.tool_call
                 yield sig.ReplyCallDone(response_id, c.call_id, c.name, c.arguments_json)
             case "error" if not news.error.retryable:
-                raise Broken(news.error.message, tier="llm")
+                code = news.error.metadata.get(errors.CODE, "")
+                raise Broken(news.error.message, tier="llm", code=code)
             case "completed":
                 if news.completed.finish_reason == llm.FINISH_REASON_FAILED:
                     raise Broken("every provider failed", tier="llm")
@@ -232,14 +266,7 @@ def _ended(response_id: str, done: llm.GenerationCompleted) -> sig.ReplyEnded:
     return sig.ReplyEnded(response_id, tokens, _INCOMPLETE.get(done.finish_reason))
 
 
-def session_ref() -> common_pb2.SessionRef:
-    """Whose call this is, from the log context."""
-    return common_pb2.SessionRef(
-        tenant_id=logs.tenant_id.get(), session_id=logs.session_id.get(), attempt=1
-    )
-
-
-def _synthesis(start: StartReply) -> tts.StreamingSynthesisConfig:
+def _synthesis(start: StartReply, profile: Profile) -> tts.StreamingSynthesisConfig:
     assert start.voice is not None
     config = tts.StreamingSynthesisConfig(
         session=session_ref(),
@@ -248,43 +275,6 @@ def _synthesis(start: StartReply) -> tts.StreamingSynthesisConfig:
         voice=tts.VoiceSelection(voice_id=start.voice.name, speaking_rate=start.voice.speed),
         credit=common_pb2.FlowCredit(allowed_until_sample=_CREDIT_SAMPLES),
     )
+    config.voice.engines.extend(profile.tts)
     config.chunk_duration.FromMilliseconds(20)
     return config
-
-
-def _generation(start: StartReply) -> llm.GenerationConfig:
-    return llm.GenerationConfig(
-        session=session_ref(),
-        response_id=start.response_id,
-        instructions=start.instructions,
-        messages=[_message(line) for line in start.context],
-        tools=[
-            llm.Tool(
-                name=tool.name,
-                description=tool.description or "",
-                parameters_json=json.dumps(tool.parameters) if tool.parameters else "",
-            )
-            for tool in start.tools
-        ],
-        tool_choice=_tool_choice(start.tool_choice),
-        max_output_tokens=start.max_output_tokens or 0,
-    )
-
-
-def _message(line: Line) -> llm.Message:
-    match line.item:
-        case Message(role=role, id=item_id):
-            return llm.Message(role=_ROLES[role], text=line.text, item_id=item_id)
-        case FunctionCall() as call:
-            made = llm.ToolCall(call_id=call.call_id, name=call.name, arguments_json=call.arguments)
-            return llm.Message(role=llm.ROLE_ASSISTANT, tool_calls=[made], item_id=call.id)
-        case FunctionCallOutput() as output:
-            return llm.Message(
-                role=llm.ROLE_TOOL, text=output.output, call_id=output.call_id, item_id=output.id
-            )
-
-
-def _tool_choice(choice: str | dict[str, str]) -> llm.ToolChoice:
-    if isinstance(choice, dict):
-        return llm.ToolChoice(mode=llm.TOOL_CHOICE_MODE_FUNCTION, name=choice["name"])
-    return llm.ToolChoice(mode=_TOOL_CHOICE[choice])

@@ -14,6 +14,15 @@ class Config:
     port: int = field(default=8080, metadata={"env": "PORT", "ge": 0, "le": 65535})
     """Port for clients, HTTP and WebSocket. 0 takes a free one."""
 
+    tls_port: int | None = field(default=None, metadata={"ge": 0, "le": 65535})
+    """Port for clients over TLS, beside `port`: `https`, `wss`. Empty is none, 0 a free one."""
+
+    tls_cert_file: Path | None = None
+    """Certificate for `tls_port` and its chain, PEM. `voicemesh up` makes one."""
+
+    tls_key_file: Path | None = None
+    """Private key of that certificate, PEM, without a password."""
+
     metrics_port: int = field(default=9101, metadata={"ge": 0, "le": 65535})
     """Port of /metrics; 0 takes a free one. The same is also served on `port`."""
 
@@ -42,6 +51,27 @@ class Config:
     models: tuple[str, ...] = ("gpt-realtime*",)
     """Names (with * and ?) that clients may ask for; each is served by the default chain."""
 
+    models_file: Path | None = None
+    """TOML file of names with engines, language models and voices of their own; see
+    `gateway/models.py`. Empty is none."""
+
+    prompts_file: Path | None = None
+    """TOML file of stored prompts that clients name by id; see `gateway/prompts.py`. Empty is
+    none."""
+
+    strict_ga: bool = field(default=False, metadata={"env": "STRICT_GA"})
+    """Refuse the beta dialect and what else OpenAI's own service no longer takes."""
+
+    cors_origins: tuple[str, ...] = ("*",)
+    """Origins whose pages may use the REST API, as `https://app.example`; `*` is all. Safe
+    because the page itself must send a key: no cookie says who asks."""
+
+    requests_per_minute: int = field(default=100, metadata={"ge": 0})
+    """Responses a tenant may ask for in a minute, counted by this process; 0 is no limit."""
+
+    tokens_per_minute: int = field(default=100_000, metadata={"ge": 0})
+    """Tokens a tenant may spend in a minute, counted by this process; 0 is no limit."""
+
     instructions: str = "You are a helpful assistant. Answer briefly: you are being spoken to."
     """What a session's instructions are before the client sets its own."""
 
@@ -56,6 +86,14 @@ class Config:
 
     lead_ms: float = field(default=400.0, metadata={"ge": 20, "le": 10_000})
     """How far ahead of real time audio is sent: what a barge-in can regret."""
+
+    kept_audio_s: float = field(default=60.0, metadata={"ge": 0, "le": 3600})
+    """Audio of a session that is kept for `conversation.item.retrieve`, newest first; 48 KB a
+    second."""
+
+    check_events: bool = False
+    """Check every event that is sent against the published schema, and end a session that sends
+    a wrong one. For tests: it costs more than all else."""
 
     stt_patience_s: float = field(default=3.0, metadata={"ge": 0})
     """How long a session waits for recognition to come back before it says so."""

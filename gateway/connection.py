@@ -7,26 +7,29 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from gateway import metrics, reply
+from gateway.conformance import Conformance
 from gateway.ears import Ears
 from gateway.ids import event_id
 from gateway.outbox import Outbox, SlowClient
 from gateway.realtime import client_events as ce
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
-from gateway.realtime.codec import BINARY, decode, encode
+from gateway.realtime.codec import BINARY, encode
+from gateway.realtime.dialects import Dialect
 from gateway.realtime.refusals import SERVER_ERROR, Refusal
-from gateway.realtime.server_events import Error
+from gateway.realtime.server_events import Error, RateLimit, RateLimitsUpdated
 from gateway.realtime.session import Session
 from gateway.realtime.settings import RATE_HZ
 from gateway.recorder import Facts
 from gateway.reply import Stage
 from gateway.stopwatch import Stopwatch
 from gateway.told import told
+from gateway.tools import Tools
 from mesh.errors import MeshError
 
 SEND_S = 10.0  # a client that takes nothing for so long does not read
@@ -55,6 +58,16 @@ class Limits:
     """From the end of an utterance to its words."""
 
 
+class Meter(Protocol):
+    """What the tenant of a connection may still ask for."""
+
+    def take_request(self) -> float | None:
+        """Count a response, if there is room for it; else the seconds to wait."""
+
+    def spend_tokens(self, n_tokens: int) -> tuple[RateLimit, ...]:
+        """Count tokens; what is left."""
+
+
 class Connection:
     """Everything that lives exactly as long as one WebSocket."""
 
@@ -63,20 +76,26 @@ class Connection:
         ws: web.WebSocketResponse,
         session: Session,
         *,
+        dialect: Dialect,
         stage: Stage,
+        meter: Meter,
         facts: Facts,
         limits: Limits,
         hang_up: Callable[[], None],
+        conformance: Conformance | None = None,
     ) -> None:
         """
         Args:
             hang_up: Drops the TCP connection at once.
+            conformance: Checks every message that is sent.
         """
+        self._dialect, self._meter, self._conformance = dialect, meter, conformance
         self._hang_up = hang_up
         self._ws, self._session, self._facts, self._limits = ws, session, facts, limits
         self._outbox = Outbox()
         self._stage = stage
         self._ears = Ears(stage.backends, limits.stt_idle_s)
+        self._tools = Tools(stage.backends, self.take)
         self._replies: dict[str, asyncio.Task[None]] = {}
         self._watch = Stopwatch(time.monotonic)
         self._transcribing = asyncio.Semaphore(MOST_TRANSCRIBING)
@@ -145,23 +164,29 @@ class Connection:
             case do.Transcribe():
                 name = f"transcribe {effect.utterance}"
                 self._tasks.create_task(self._transcribe(effect), name=name)
-            case do.StartReply(response_id=response_id):
-                self._watch.replying(response_id)
-                task = self._tasks.create_task(
-                    reply.run(effect, self._stage, self), name=response_id
-                )
-                self._replies[response_id] = task
-                task.add_done_callback(self._forget)
+            case do.StartReply():
+                self._reply(effect)
             case do.StopReply(response_id):
                 if response_id in self._replies:
                     self._replies.pop(response_id).cancel()
                 self._outbox.drop_audio(response_id)
+            case do.TellLimits(tokens):
+                self._outbox.put(RateLimitsUpdated(self._meter.spend_tokens(tokens)))
+            case do.ListTools() | do.CallTool() | do.DropTool():
+                self._tools.start(effect, self._tasks)
             case do.Record(fact):
                 if isinstance(fact, do.ResponseKept):
                     self._ended(fact)
                 self._facts.keep(fact)
             case _:
                 assert_never(effect)
+
+    def _reply(self, start: do.StartReply) -> None:
+        rid = start.response_id
+        self._watch.replying(rid)
+        task = self._tasks.create_task(reply.run(start, self._stage, self), name=rid)
+        self._replies[rid] = task
+        task.add_done_callback(self._forget)
 
     def _ended(self, fact: do.ResponseKept) -> None:
         self._watch.ended(fact.response_id)
@@ -185,25 +210,39 @@ class Connection:
             began_s = time.perf_counter()
             metrics.EVENTS.labels("in").inc()
             text = message.type is WSMsgType.TEXT
-            self.take(decode(message.data) if text else BINARY)
+            self._hear(self._dialect.decode(message.data) if text else BINARY)
             metrics.MESSAGE.observe(time.perf_counter() - began_s)
             await self._ears.room()
             await self._outbox.room()
         raise self._over(ClientLeft())
 
+    def _hear(self, event: ce.ClientEvent) -> None:
+        """An event of the client. Responses it asks for are counted, and refused beyond the
+        tenant's limit."""
+        if isinstance(event, ce.CreateResponse):
+            wait_s = self._meter.take_request()
+            if wait_s is not None:
+                event = _too_many(wait_s).of(event.event_id)
+        self.take(event)
+
     async def _write(self) -> None:
         out = metrics.EVENTS.labels("out")
         while True:
             event = await self._outbox.get()
-            message = encode(event, event_id())
-            try:
-                async with asyncio.timeout(SEND_S):
-                    await self._ws.send_str(message.decode())
-            except TimeoutError:
-                raise self._over(SlowClient()) from None
-            except ConnectionError:
-                raise self._over(ClientLeft()) from None
-            out.inc()
+            for message in self._dialect.encode(event, event_id):
+                if self._conformance is not None:
+                    self._conformance.check(message)
+                await self._send(message)
+                out.inc()
+
+    async def _send(self, message: bytes) -> None:
+        try:
+            async with asyncio.timeout(SEND_S):
+                await self._ws.send_str(message.decode())
+        except TimeoutError:
+            raise self._over(SlowClient()) from None
+        except ConnectionError:
+            raise self._over(ClientLeft()) from None
 
     async def _expire(self) -> None:
         await asyncio.sleep(self._limits.session_s)
@@ -239,6 +278,11 @@ class Connection:
         else:
             audio_ms = len(wanted.pcm) * 1000 // (RATE_HZ * 2)
             self.take(sig.Transcribed(wanted.utterance, text, audio_ms))
+
+
+def _too_many(wait_s: float) -> Refusal:
+    message = f"Rate limit reached. Please try again in {wait_s:.3f}s."
+    return Refusal("rate_limit_exceeded", message, type="rate_limit_error")
 
 
 async def say_fatal(ws: web.WebSocketResponse, refusal: Refusal, code: int, reason: str) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import RATE_HZ
+from gateway.recognition import FORMAT, endpointing, ms, recognition, transcribed
 from gateway.streams import Stream
 from gateway.utterances import Utterances
 from mesh import log as logs
@@ -22,9 +23,6 @@ from mesh.errors import MeshError, Overloaded, Rejected, Unavailable
 from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as pb
 
-FORMAT = common_pb2.AudioFormat(
-    encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=RATE_HZ, channels=1
-)
 _CHUNK_BYTES = RATE_HZ * 2 // 5  # 200 ms: what a chunk may hold
 _AGAIN_S = 0.2
 _MOST_WAITING = 2000  # messages that wait for a stream: somebody plays with commands
@@ -45,14 +43,19 @@ class _Kept:
 
 class MeshMicrophone:
     def __init__(
-        self, dial: Callable[[], Call], how: Listening, from_sample: int, patience_s: float
+        self,
+        dial: Callable[[], Call],
+        how: Listening,
+        from_sample: int,
+        patience_s: float,
+        model: str = "",
     ) -> None:
         """
         Args:
             dial: Opens a stream; nothing is sent on it yet.
             patience_s: How long recognition may be away before iterating raises.
         """
-        self._dial, self._how, self._patience_s = dial, how, patience_s
+        self._dial, self._how, self._patience_s, self._model = dial, how, patience_s, model
         self._call: Call | None = None
         self._is_open = False  # the call has had its config
         self._is_leaving = False  # the worker drains
@@ -85,7 +88,8 @@ class MeshMicrophone:
         self._how = how
         if how.turn_detection is None:
             self._utterances.abandon()
-        update = pb.RecognitionUpdate(recognition=recognition(how), endpointing=_ends(how))
+        wanted = recognition(how, self._model)
+        update = pb.RecognitionUpdate(recognition=wanted, endpointing=endpointing(how))
         await self._send(pb.StreamingRecognizeRequest(update=update))
 
     async def __aiter__(self) -> AsyncIterator[sig.Hearing]:
@@ -209,8 +213,8 @@ class MeshMicrophone:
                 attempt=self._attempt,
             ),
             audio_format=FORMAT,
-            recognition=recognition(self._how),
-            endpointing=_ends(self._how),
+            recognition=recognition(self._how, self._model),
+            endpointing=endpointing(self._how),
             interim_results=True,
             resume_from_sample=self._first_kept,
         )
@@ -226,12 +230,12 @@ class MeshMicrophone:
                 started = news.speech_started
                 name = self._utterances.begins(started.utterance_id, self._attempt)
                 if name is not None:
-                    yield sig.SpeechStarted(name, _ms(started.start_sample))
+                    yield sig.SpeechStarted(name, ms(started.start_sample))
             case "speech_stopped":
                 stopped = news.speech_stopped
                 name = self._utterances.ends(stopped.utterance_id)
                 if name is not None:
-                    yield sig.SpeechStopped(name, _ms(stopped.end_sample))
+                    yield sig.SpeechStopped(name, ms(stopped.end_sample))
             case "transcript":
                 yield self._words(news.transcript)
             case "error":
@@ -245,9 +249,7 @@ class MeshMicrophone:
 
     def _words(self, transcript: pb.Transcript) -> sig.Hearing:
         if transcript.is_final:
-            length = transcript.end_sample - transcript.start_sample
-            name = self._utterances.finished(transcript.utterance_id)
-            return sig.Transcribed(name, transcript.text, _ms(max(0, length)))
+            return transcribed(self._utterances.finished(transcript.utterance_id), transcript)
         name = self._utterances.name(transcript.utterance_id)
         return sig.Hypothesis(name, transcript.text, transcript.stable_chars)
 
@@ -272,21 +274,3 @@ class MeshMicrophone:
         self._credit = max(self._credit, credit.allowed_until_sample)
         if self._credit >= self._sample:
             self._room.set()
-
-
-def recognition(how: Listening) -> pb.RecognitionConfig:
-    return pb.RecognitionConfig(language_code=how.language or "", prompt=how.prompt or "")
-
-
-def _ends(how: Listening) -> pb.EndpointingConfig:
-    vad = how.turn_detection
-    if vad is None:
-        return pb.EndpointingConfig(mode=pb.ENDPOINTING_MODE_MANUAL)
-    ends = pb.EndpointingConfig(mode=pb.ENDPOINTING_MODE_SERVER_VAD, threshold=vad.threshold)
-    ends.prefix_padding.FromMilliseconds(vad.prefix_padding_ms)
-    ends.silence_duration.FromMilliseconds(vad.silence_duration_ms)
-    return ends
-
-
-def _ms(n_samples: int) -> int:
-    return n_samples * 1000 // RATE_HZ

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections import deque
 from contextlib import suppress
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 from redis.asyncio import Redis
@@ -16,7 +16,16 @@ from redis.exceptions import RedisError
 
 from gateway import metrics
 from gateway.realtime import effects as do
-from gateway.realtime.items import FunctionCall, FunctionCallOutput, Item, Message
+from gateway.realtime.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpTools,
+    Message,
+)
 from mesh.stream import RECORD, fact_stream, stop_if_cancelled
 from ovos.common.v1 import common_pb2
 from ovos.persistence.v1 import persistence_pb2 as pb
@@ -35,6 +44,12 @@ _STATUSES = {
     "in_progress": pb.ITEM_STATUS_IN_PROGRESS,
     "completed": pb.ITEM_STATUS_COMPLETED,
     "incomplete": pb.ITEM_STATUS_INCOMPLETE,
+}
+_OF_MCP = {
+    McpTools: (pb.ITEM_TYPE_MCP_LIST_TOOLS, pb.ITEM_ROLE_TOOL),
+    McpCall: (pb.ITEM_TYPE_MCP_CALL, pb.ITEM_ROLE_ASSISTANT),
+    McpApprovalRequest: (pb.ITEM_TYPE_MCP_APPROVAL_REQUEST, pb.ITEM_ROLE_ASSISTANT),
+    McpApprovalResponse: (pb.ITEM_TYPE_MCP_APPROVAL_RESPONSE, pb.ITEM_ROLE_USER),
 }
 
 log = logging.getLogger(__name__)
@@ -153,7 +168,7 @@ class Facts:
             item_id=fact.item.id,
             conversation_id=self._session.conversation_id,
             ordinal=fact.ordinal,
-            status=_STATUSES[fact.item.status],
+            status=_STATUSES[getattr(fact.item, "status", "completed")],  # of MCP: only whole ones
             text=fact.text.replace("\0", ""),  # which PostgreSQL does not take
             response_id=fact.response_id,
             version=fact.version,
@@ -179,9 +194,23 @@ def _describe(item: pb.Item, wire: Item) -> None:
         case FunctionCallOutput(call_id=call_id, output=output):
             item.type, item.role = pb.ITEM_TYPE_FUNCTION_CALL_OUTPUT, pb.ITEM_ROLE_TOOL
             item.tool_json = _json(call_id=call_id, output=output)
+        case _:
+            _describe_mcp(item, wire)
 
 
-def _json(**fields: str) -> str:
+def _describe_mcp(
+    item: pb.Item, wire: McpTools | McpCall | McpApprovalRequest | McpApprovalResponse
+) -> None:
+    """What an item of MCP says. None of them holds what a server is asked with."""
+    item.type, item.role = _OF_MCP[type(wire)]
+    fields = msgspec.to_builtins(wire)
+    if isinstance(wire, McpTools):
+        fields["tools"] = [tool["name"] for tool in wire.tools]
+    del fields["type"], fields["id"]
+    item.tool_json = _json(**fields)
+
+
+def _json(**fields: Any) -> str:
     return msgspec.json.encode(fields).decode()
 
 

@@ -11,8 +11,16 @@ from gateway.backends import Backends, Speech
 from gateway.pacer import Track, Wheel
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import StartReply
+from gateway.realtime.refusals import CLIENT_ERROR, SERVER_ERROR
 from gateway.told import told
 from mesh.errors import MeshError, first_of
+
+_TYPES = {
+    "insufficient_quota": "insufficient_quota",
+    "rate_limit_exceeded": "rate_limit_error",
+    "context_length_exceeded": CLIENT_ERROR,
+}
+"""Of codes that say whose fault it was, the type that clients know."""
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +53,11 @@ async def run(start: StartReply, stage: Stage, audience: Audience) -> None:
             ended = await _think_aloud(start, stage, audience)
     except* MeshError as failed:
         error = first_of(failed)
-        code = f"{error.tier or 'mesh'}_{error.status.name.lower()}"
+        code = error.code or f"{error.tier or 'mesh'}_{error.status.name.lower()}"
         about = {"response_id": start.response_id, "code": code, "reason": error.detail}
         log.warning("reply failed", extra=about)
-        audience.take(sig.ReplyFailed(start.response_id, code, told(error)))
+        type_ = _TYPES.get(code, SERVER_ERROR)
+        audience.take(sig.ReplyFailed(start.response_id, code, told(error), type_))
     else:
         audience.take(ended)
 

@@ -20,8 +20,9 @@ MAX_URL_CHARACTERS = 2048
 _PORTS = {"https": 443, "http": 80}
 _ASCII = re.compile(r"[!-~]+")
 _HOST = re.compile(r"(?:[a-z0-9_-]+\.)*[a-z0-9_-]+\.?|\[[0-9a-f:.]+\]")
-_HIDDEN = re.compile(r"%(?:2e|2f|5c|25|0[0-9a-f]|1[0-9a-f])", re.IGNORECASE)
-"""Escapes of `.`, `/`, `\\`, `%` and control characters: servers differ in when they undo them."""
+_HIDDEN = re.compile(r"%(?:2e|2f|3b|5c|25|0[0-9a-f]|1[0-9a-f]|c0|c1|u)", re.IGNORECASE)
+"""Escapes of `.`, `/`, `;`, `\\`, `%` and control characters, and those that old servers take for
+them though they are no UTF-8: servers differ in when they undo them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,9 @@ def _read(url: str, *, wildcard: bool = False) -> Address:
         raise ValueError("it has a user name or a fragment")
     host, port = _host_and_port(parts.netloc.lower(), parts.scheme, wildcard=wildcard)
     path = parts.path or "/"
-    if _HIDDEN.search(path) or {".", ".."} & set(path.split("/")):
+    # Servers of Java cut `;x` off a segment before they look at it: `..;` leads up there.
+    segments = {segment.partition(";")[0] for segment in path.split("/")}
+    if _HIDDEN.search(path) or {".", ".."} & segments:
         raise ValueError("its path has dots or escapes that can lead elsewhere")
     return Address(parts.scheme, host, port, path)
 

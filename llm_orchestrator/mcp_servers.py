@@ -29,6 +29,7 @@ MAX_TOOLS = 128
 MAX_PAGES = 32
 
 _OLD = {400, 404, 405}
+_NOT_MCP = "answered with something that is not MCP"
 _INPUT_REQUIRED = "input_required"
 
 T = TypeVar("T")
@@ -194,11 +195,13 @@ class _Exchange:
             return self._refused(said)
         if gone := _one_of(error, OSError, http.httpx2.HTTPError):
             return self._failed(Kind.HTTP, f"cannot be reached ({type(gone).__name__})")
-        return self._failed(Kind.PROTOCOL, "answered with something that is not MCP")
+        return self._failed(Kind.PROTOCOL, _NOT_MCP)
 
     def _refused(self, error: Any) -> McpFailure:
         if error.code == self._sdk.types.CONNECTION_CLOSED:
             return self._failed(Kind.HTTP, "broke off its answer")
+        if error.code == self._sdk.types.PARSE_ERROR:  # the package's, and it quotes the answer
+            return self._failed(Kind.PROTOCOL, _NOT_MCP)
         said = mcp_results.without_secrets(str(error.message), self._server.headers)
         said = mcp_results.shortened(said)
         return self._failed(Kind.PROTOCOL, f"answered with an error: {said}", error.code)

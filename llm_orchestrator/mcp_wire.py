@@ -52,7 +52,7 @@ def arguments_of(arguments_json: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(arguments_json or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the last is of thousands of brackets
         raise Rejected("arguments are not JSON", param="arguments_json") from error
     if not isinstance(found, dict):
         raise Rejected("arguments are not a JSON object", param="arguments_json")

@@ -1,3 +1,3 @@
 """Fixtures that more than one folder uses."""
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.stack"]

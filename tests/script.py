@@ -9,10 +9,11 @@ from typing import Any
 
 from gateway.realtime import client_events as ce
 from gateway.realtime import effects as do
+from gateway.realtime import server_events as ev
 from gateway.realtime import signals as sig
 from gateway.realtime.codec import decode, encode
 from gateway.realtime.session import Identity, Session
-from gateway.realtime.settings import Settings
+from gateway.realtime.settings import Kind, Settings
 from tests import wire
 
 Event = dict[str, Any]
@@ -24,13 +25,15 @@ class Script:
     Every server event goes through the codec and the published types.
     """
 
-    def __init__(self, settings: Settings | None = None, *, lead_ms: float = 400.0) -> None:
+    def __init__(
+        self, settings: Settings | None = None, *, kind: Kind = "realtime", **options: Any
+    ) -> None:
         numbers = itertools.count(1)
         self.session = Session(
-            Identity("sess_1", "gpt-realtime", 1_790_003_600),
+            Identity("sess_1", "gpt-realtime", 1_790_003_600, kind),
             new_id=lambda prefix: f"{prefix}_{next(numbers)}",
             settings=settings,
-            lead_ms=lead_ms,
+            **options,
         )  # takes conv_1
         self._events = itertools.count(1)
 
@@ -63,9 +66,9 @@ class Script:
     def sent(self, effects: Iterable[do.Effect]) -> list[Event]:
         """The server events among effects, as a client reads them."""
         return [
-            wire.check(json.loads(encode(effect.event, f"event_{next(self._events)}")))
+            wire.check(json.loads(encode(event, f"event_{next(self._events)}")))
             for effect in effects
-            if isinstance(effect, do.Send)
+            if (event := event_of(effect)) is not None
         ]
 
     # Whole steps that many scripts need.
@@ -89,6 +92,13 @@ class Script:
         created = self.says("response.create", response=wanted)[0]
         assert created["type"] == "response.created", created
         return str(created["response"]["id"])
+
+
+def event_of(effect: do.Effect) -> ev.ServerEvent | None:
+    """What the client is sent; no limits apply to it."""
+    if isinstance(effect, do.TellLimits):
+        return ev.RateLimitsUpdated(())
+    return effect.event if isinstance(effect, do.Send) else None
 
 
 def types(events: Iterable[Event]) -> list[str]:

@@ -196,21 +196,25 @@ def no_longer_than(max_chars: int, inner: Check) -> Check:
     return check
 
 
-def text_map(max_pairs: int, max_key: int, max_value: int) -> Check:
-    """An object of strings, such as `metadata`."""
+def mapping(inner: Check, *, max_pairs: int, max_key: int) -> Check:
+    """An object whose keys are free."""
 
-    def check(value: Any, path: str) -> dict[str, str]:
+    def check(value: Any, path: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise wrong_type(path, "an object", value)
         if len(value) > max_pairs:
             message = f"Invalid '{path}': too many properties. Expected at most {max_pairs}."
             raise refuse("object_above_max_properties", message, path)
-        for key, part in value.items():
+        for key in value:
             string(max_key)(key, path)
-            string(max_value)(part, at(path, key))
-        return value
+        return {key: inner(part, at(path, key)) for key, part in value.items()}
 
     return check
+
+
+def text_map(max_pairs: int, max_key: int, max_value: int) -> Check:
+    """An object of strings, such as `metadata`."""
+    return mapping(string(max_value), max_pairs=max_pairs, max_key=max_key)
 
 
 def _bounded(value: float, path: str, noun: str, bounds: Sequence[float | None]) -> None:

@@ -1,6 +1,6 @@
 """What a client can ask for. Source: realtime contract §2.
 
-Audio is `bytes` here (PCM16 LE mono 24 kHz); base64 exists only on the wire.
+Audio is `bytes` here, in the session's input format; base64 exists only on the wire.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import checks as c
-from . import settings as s
-from .items import MAX_ID, NewItem, audio_bytes, new_item
-from .refusals import Refusal, not_yet, refuse
+from . import session_checks as s
+from .new_items import MAX_ID, NewItem, Reference, audio_bytes, input_item, new_item
+from .refusals import Refusal, refuse
 
 MAX_AUDIO = 15 << 20  # bytes of one append, decoded
 
@@ -25,7 +25,7 @@ class UpdateSession:
 
 @dataclass(frozen=True, slots=True)
 class AppendAudio:
-    pcm: bytes
+    audio: bytes  # cut anywhere
     event_id: str | None = None
 
 
@@ -69,7 +69,9 @@ class TruncateItem:
 @dataclass(frozen=True, slots=True)
 class CreateResponse:
     wanted: dict[str, Any]
-    """Checked overrides of the session's settings, and `metadata`."""
+    """Checked overrides of the session's settings, `metadata` and `conversation`."""
+    input: tuple[NewItem | Reference, ...] | None = None
+    """What the response is made from, instead of the conversation."""
     event_id: str | None = None
 
 
@@ -87,29 +89,19 @@ ClientEvent = (
 
 
 def _audio(value: Any, path: str) -> bytes:
-    pcm = audio_bytes(value, path)
-    if len(pcm) > MAX_AUDIO:
-        message = f"Invalid '{path}'. Expected at most {MAX_AUDIO} bytes, but got {len(pcm)}."
+    audio = audio_bytes(value, path)
+    if len(audio) > MAX_AUDIO:
+        message = f"Invalid '{path}'. Expected at most {MAX_AUDIO} bytes, but got {len(audio)}."
         raise refuse("invalid_value", message, path)
-    return pcm
-
-
-def _conversation(value: Any, path: str) -> str:
-    if value == "none":
-        raise not_yet(path, "A response outside the conversation")
-    return str(c.one_of("auto", "none")(value, path))
-
-
-def _later(what: str) -> c.Check:
-    return c.nullable(c.refused(lambda path: not_yet(path, what)))
+    return audio
 
 
 _OUTPUT = c.obj({}, {"format": c.nullable(s.audio_format), "voice": c.nullable(s.voice)})
 _RESPONSE = c.obj(
     {},
     {
-        "conversation": c.nullable(_conversation),
-        "input": _later("response.input"),
+        "conversation": c.nullable(c.one_of("auto", "none")),
+        "input": c.nullable(c.array(input_item, 256)),
         "instructions": s.INSTRUCTIONS,
         "output_modalities": c.nullable(s.modalities),
         "audio": c.nullable(c.obj({}, {"output": c.nullable(_OUTPUT)})),
@@ -118,13 +110,19 @@ _RESPONSE = c.obj(
         "parallel_tool_calls": c.nullable(c.boolean),
         "max_output_tokens": s.MAX_OUTPUT_TOKENS,
         "metadata": c.nullable(c.text_map(16, 64, 512)),
-        "prompt": _later("Stored prompts"),
-        "reasoning": _later("response.reasoning"),
+        "prompt": s.PROMPT,
+        "reasoning": s.REASONING,
     },
 )
 
 _ANY_ID = c.string(512)
 _ENVELOPE = {"type": c.anything, "event_id": c.nullable(_ANY_ID)}
+
+
+def _create_response(event: dict[str, Any], event_id: str | None) -> CreateResponse:
+    wanted = event.get("response") or {}
+    given = wanted.pop("input", None)
+    return CreateResponse(wanted, None if given is None else tuple(given), event_id)
 
 
 def _event(fields: dict[str, c.Check], optional: dict[str, c.Check] | None = None) -> c.Check:
@@ -168,7 +166,7 @@ KINDS: dict[str, tuple[c.Check, Make]] = {
     ),
     "response.create": (
         _event({}, {"response": c.nullable(_RESPONSE)}),
-        lambda e, i: CreateResponse(e.get("response") or {}, i),
+        _create_response,
     ),
     "response.cancel": (
         _event({}, {"response_id": c.nullable(_ANY_ID)}),

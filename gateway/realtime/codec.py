@@ -1,12 +1,17 @@
-"""The wire: JSON text to client events, server events to JSON text."""
+"""The wire of the GA dialect: JSON text to client events, server events to JSON text.
+
+`dialects.py` says which dialect a connection speaks; the others are built on this one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from .client_events import KINDS, SUPPORTED_TYPES, ClientEvent
+from .checks import Check
+from .client_events import KINDS, SUPPORTED_TYPES, ClientEvent, Make
 from .refusals import Refusal, Refused, wrong_value
 from .server_events import ServerEvent
 
@@ -21,8 +26,18 @@ _NOT_AN_OBJECT = Refusal("invalid_event", "Invalid event: expected a JSON object
 _MAX_EVENT_ID = 512
 
 
-def decode(message: str | bytes) -> ClientEvent:
-    """Read one client message. What cannot be read comes back as a Refusal."""
+Kinds = Mapping[str, tuple[Check, Make]]
+
+
+def decode(
+    message: str | bytes, kinds: Kinds = KINDS, supported: Sequence[str] = SUPPORTED_TYPES
+) -> ClientEvent:
+    """Read one client message. What cannot be read comes back as a Refusal.
+
+    Args:
+        kinds: The events of the dialect: how each is checked, and what becomes of it.
+        supported: The event types that the error of an unknown one lists.
+    """
     try:
         raw = _decode_json(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -31,7 +46,7 @@ def decode(message: str | bytes) -> ClientEvent:
         return _NOT_AN_OBJECT
     event_id = _event_id(raw)
     try:
-        return _event(raw, event_id)
+        return _event(raw, event_id, kinds, supported)
     except Refused as refused:
         return refused.refusal.of(event_id)
 
@@ -42,13 +57,20 @@ def encode(event: ServerEvent, event_id: str) -> bytes:
     return b'{"event_id":"' + event_id.encode() + b'",' + body[1:]
 
 
-def _event(raw: dict[str, Any], event_id: str | None) -> ClientEvent:
+def encode_fields(type_: str, fields: Mapping[str, Any], event_id: str) -> bytes:
+    """One server message that is no `ServerEvent` of GA, from its fields."""
+    return _encode_json({"event_id": event_id, "type": type_, **fields})
+
+
+def _event(
+    raw: dict[str, Any], event_id: str | None, kinds: Kinds, supported: Sequence[str]
+) -> ClientEvent:
     kind = raw.get("type")
     if kind is None:
         return Refusal("invalid_event", "The 'type' field is missing.", None, event_id)
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise wrong_value("type", kind, SUPPORTED_TYPES)
-    check, make = KINDS[kind]
+    if not isinstance(kind, str) or kind not in kinds:
+        raise wrong_value("type", kind, supported)
+    check, make = kinds[kind]
     return make(check(raw, ""), event_id)
 
 

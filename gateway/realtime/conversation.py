@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
 
 import msgspec
 
@@ -14,21 +15,28 @@ from .items import (
     FunctionCall,
     FunctionCallOutput,
     InputAudio,
+    InputImage,
     InputText,
     Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpTools,
     Message,
     OutputAudio,
     OutputText,
 )
+from .recordings import Recording
 from .refusals import refuse
 from .settings import RATE_HZ
 
 MAX_ITEMS = 2000  # that a client may make
 MAX_CONTEXT = 1 << 19  # characters of one request: even four bytes each fit a gRPC message
+MAX_PICTURES = 12 << 20  # characters of the pictures of one request
 _GAP = 1 << 20  # between ordinals, so that items can be inserted twenty deep
 _BYTES_PER_MS = RATE_HZ * 2 // 1000
 _CHARS_PER_MS = 0.015  # of ordinary speech
-_WORD_CHARS = 6  # with its space: the last word with a timing is still being spoken
+_NEARLY_MS = 40  # who has heard a word but for its last sound has heard it
 
 
 NewId = Callable[[str], str]
@@ -44,13 +52,17 @@ class Entry:
     """What the model may know. Of an interrupted answer, what was heard."""
     spoken: str = ""
     """Of model audio: all its words, whether they were heard or not."""
+    images: tuple[InputImage, ...] = ()
     awaited: bool = False
     """Its recording has no words yet."""
+    heard_ms: int = 0
+    """Of the user's audio: how long it is."""
+    recording: Recording = field(default_factory=Recording)
     response_id: str = ""
     audio_bytes: int = 0
     """Of model audio, as sent."""
     words: list[tuple[int, int]] = field(default_factory=list)
-    """Of model audio: `(end_char, start_ms)` of each word."""
+    """Of model audio: `(end_char, end_ms)` of each word."""
     cut_ms: int | None = None
     """Of model audio: how much of it the client says was heard."""
     ordinal: int = 0
@@ -68,18 +80,20 @@ class Entry:
         )
 
     def heard(self, audio_ms: float) -> str:
-        """The words that had begun when so much of the audio had been heard.
+        """The whole words in so much of the audio; one that was cut off was not heard.
 
-        A sentence gets its timing only when all of it has been synthesized. Until then
-        its words are taken to come at the pace of ordinary speech.
+        Beyond the words whose time is known, they are taken to come at the pace of ordinary
+        speech.
         """
-        n = bisect_left(self.words, audio_ms, key=lambda word: word[1])
-        end, start_ms = self.words[n - 1] if n else (0, 0)
+        n = bisect_right(self.words, audio_ms + _NEARLY_MS, key=lambda word: word[1])
+        end, end_ms = self.words[n - 1] if n else (0, 0)
         if n < len(self.words):
             return self.spoken[:end]
-        guess = int((audio_ms - start_ms) * _CHARS_PER_MS)
-        begun = self.spoken[: max(end, end + guess - _WORD_CHARS)]
-        return begun if len(begun) in (end, len(self.spoken)) else begun.rpartition(" ")[0]
+        guess = max(0, int((audio_ms - end_ms) * _CHARS_PER_MS))
+        if end + guess >= len(self.spoken):
+            return self.spoken
+        whole = self.spoken[: end + guess + 1].rpartition(" ")[0]
+        return max(whole, self.spoken[:end], key=len)
 
     def change(self, **fields: object) -> None:
         """Change fields of the wire form."""
@@ -96,10 +110,16 @@ def words_of(item: Item) -> str:
     match item:
         case Message():
             return "\n".join(words for part in item.content if (words := _words(part)))
-        case FunctionCall():
+        case FunctionCall() | McpApprovalRequest():
             return item.arguments
         case FunctionCallOutput():
             return item.output
+        case McpCall():
+            return item.output or ""
+        case McpTools() | McpApprovalResponse():
+            return ""
+        case _:
+            assert_never(item)
 
 
 def _words(part: Content) -> str:
@@ -108,6 +128,10 @@ def _words(part: Content) -> str:
             return text
         case InputAudio(transcript=transcript) | OutputAudio(transcript=transcript):
             return transcript or ""
+        case InputImage():
+            return ""
+        case _:
+            assert_never(part)
 
 
 class Conversation:
@@ -127,10 +151,8 @@ class Conversation:
         """The newest entry of that id: a client may use an id twice, as with OpenAI."""
         return next((e for e in reversed(self._entries) if e.item.id == item_id), None)
 
-    def find_awaited(self, item_id: str) -> Entry | None:
-        """The newest entry of that id whose words are still being recognised."""
-        found = (e for e in reversed(self._entries) if e.item.id == item_id and e.awaited)
-        return next(found, None)
+    def holds(self, entry: Entry) -> bool:
+        return self._index(entry) >= 0
 
     def has_call(self, call_id: str) -> bool:
         return any(
@@ -182,29 +204,39 @@ class Conversation:
         self._moved = [entry for entry in self._entries if entry.version]
 
     def remove(self, entry: Entry) -> None:
+        """Its words, if they are still being recognised, are awaited by nobody."""
         del self._entries[self._index(entry)]
+        entry.awaited = False
 
     def previous_id(self, entry: Entry) -> str | None:
         """The id of the item before this one; None if it is first or was removed."""
         index = self._index(entry)
         return self._entries[index - 1].item.id if index > 0 else None
 
-    def awaited(self) -> list[str]:
-        """Items whose words are still being recognised, in order."""
-        return [entry.item.id for entry in self._entries if entry.awaited]
-
-    def lines(self) -> tuple[Line, ...]:
-        """What a reply is made from: the newest items, as many as one request can carry."""
-        lines: list[Line] = []
-        room = MAX_CONTEXT
-        for entry in reversed(self._entries):
-            if entry.item.status == "in_progress":
-                continue
-            room -= len(entry.text)
-            if room < 0 and lines:
-                break
-            lines.append(Line(entry.item, entry.text))
-        return tuple(reversed(lines))
+    def entries(self) -> tuple[Entry, ...]:
+        """All items, in order."""
+        return tuple(self._entries)
 
     def _index(self, entry: Entry) -> int:
         return next((n for n, e in enumerate(self._entries) if e is entry), -1)
+
+
+def lines_of(entries: Sequence[Entry]) -> tuple[Line, ...]:
+    """What a reply is made from: the newest items, as many as one request can carry."""
+    lines: list[Line] = []
+    room, pictures = MAX_CONTEXT, MAX_PICTURES
+    for entry in reversed(entries):
+        if _is_unfinished(entry.item):
+            continue
+        room -= len(entry.text)
+        if room < 0 and lines:
+            break
+        pictures -= sum(len(image.image_url or "") for image in entry.images)
+        lines.append(Line(entry.item, entry.text, entry.images if pictures >= 0 else ()))
+    return tuple(reversed(lines))
+
+
+def _is_unfinished(item: Item) -> bool:
+    if isinstance(item, McpCall):
+        return item.output is None and item.error is None
+    return getattr(item, "status", "") == "in_progress"

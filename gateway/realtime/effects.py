@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from .items import Item
+from .items import InputImage, Item
 from .server_events import ServerEvent
-from .settings import ServerVad, Tool
+from .settings import McpTool, NoiseReduction, Retention, Tool, TurnDetection
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +21,16 @@ class Send:
 class Listening:
     """How to listen to the user."""
 
-    turn_detection: ServerVad | None
+    turn_detection: TurnDetection | None
     """None: the client says when an utterance ends."""
     language: str | None = None
     prompt: str | None = None
+    keywords: tuple[str, ...] = ()
+    noise_reduction: NoiseReduction | None = None
+    logprobs: bool = False
+    """Whether the probabilities of the words are wanted."""
+    speakers: bool = False
+    """Whether it is wanted who said what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class Line:
 
     item: Item
     text: str
+    images: tuple[InputImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,10 @@ class StartReply:
     max_output_tokens: int | None = None
     voice: Voice | None = None
     """None: text only."""
+    truncation: Literal["auto", "disabled"] | Retention = "auto"
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,38 @@ class StopReply:
     """Stop thinking and speaking at once. No report is expected."""
 
     response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellLimits:
+    """Tell the client what is left of its rate limits, now that so many tokens are spent."""
+
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListTools:
+    """Ask an MCP server for its tools. Report back as `signals.Mcp` with this item."""
+
+    item_id: str
+    server: McpTool
+
+
+@dataclass(frozen=True, slots=True)
+class CallTool:
+    """Call a tool of an MCP server. Report back as `signals.Mcp` with this item."""
+
+    item_id: str
+    server: McpTool
+    name: str
+    arguments: str  # JSON, as text
+
+
+@dataclass(frozen=True, slots=True)
+class DropTool:
+    """Give a ListTools or CallTool up. No report is expected."""
+
+    item_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +176,6 @@ class Record:
 
 
 Effect = (
-    Send | Listen | Hear | EndUtterance | ForgetAudio | Transcribe | StartReply | StopReply | Record
-)
+    Send | Listen | Hear | EndUtterance | ForgetAudio | Transcribe | StartReply | StopReply
+    | TellLimits | ListTools | CallTool | DropTool | Record
+)  # fmt: skip

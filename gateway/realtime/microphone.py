@@ -1,28 +1,47 @@
 """The input audio buffer and the user's utterances in it.
 
-Only positions live here, not the audio: that has gone to speech recognition already.
+Positions live here; the audio has gone to speech recognition already. Only the last of it
+is kept, for `conversation.item.retrieve`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from . import g711
+from .recordings import Tape
 from .refusals import refuse
-from .settings import RATE_HZ
+from .settings import RATE_HZ, AudioFormat, Pcm, Pcma
 
 MIN_COMMIT_MS = 100.0
 _SAMPLE_BYTES = 2
 
 
-class Microphone:
-    """Which item each utterance is, and how much audio waits to become one."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What becomes an item; milliseconds of all audio of the session."""
 
-    def __init__(self, new_id: Callable[[str], str]) -> None:
+    item_id: str
+    start_ms: int
+    end_ms: int
+
+
+class Microphone:
+    """Which item the user's speech will be, and how much audio waits to become one."""
+
+    def __init__(self, new_id: Callable[[str], str], kept_ms: int = 0) -> None:
+        """
+        Args:
+            kept_ms: How much audio is kept.
+        """
         self._new_id = new_id
+        self._decoder: g711.Decoder | None = None
+        self.tape = Tape(kept_ms)
         self._odd = b""  # half a sample, until its other half comes
         self._samples = 0  # appended in the session
         self._start = 0  # where the buffer begins
-        self._items: dict[str, str] = {}  # utterance → item, until its words are there
+        self._item_id = ""  # what the utterance being spoken will be
         self.utterance: str | None = None
         """The utterance being spoken."""
 
@@ -30,30 +49,50 @@ class Microphone:
     def buffered_ms(self) -> float:
         return max(0, self._samples - self._start) * 1000 / RATE_HZ
 
+    @property
+    def position_ms(self) -> int:
+        """How much was appended in the session."""
+        return self._samples * 1000 // RATE_HZ
+
+    def tune(self, wanted: AudioFormat) -> None:
+        """Audio comes in this format from now on."""
+        self._decoder = None if isinstance(wanted, Pcm) else g711.Decoder(law_of(wanted))
+        self._odd = b""
+
     def append(self, data: bytes) -> bytes:
-        """Take bytes cut anywhere; returns the whole samples among them."""
+        """Take bytes cut anywhere; returns the whole samples among them, as PCM."""
+        pcm = self._decoder.feed(data) if self._decoder else self._whole(data)
+        self._samples += len(pcm) // _SAMPLE_BYTES
+        self.tape.add(pcm)
+        return pcm
+
+    def _whole(self, data: bytes) -> bytes:
         data = self._odd + data
         whole = len(data) - len(data) % _SAMPLE_BYTES
         self._odd = data[whole:]
-        self._samples += whole // _SAMPLE_BYTES
         return data[:whole]
 
-    def started(self, utterance: str) -> str:
+    def started(self, utterance: str, audio_ms: int) -> str:
         """The user speaks; returns the id of the item this will be."""
         self.utterance = utterance
-        self._items[utterance] = self._new_id("item")
-        return self._items[utterance]
+        self._start = min(self._samples, audio_ms * RATE_HZ // 1000)
+        self._item_id = self._new_id("item")
+        return self._item_id
 
-    def stopped(self, utterance: str, audio_ms: int) -> str | None:
-        """The user has spoken; returns the item, or None if the speech was abandoned."""
+    def stopped(self, utterance: str, audio_ms: int) -> Heard | None:
+        """The user has spoken; None if that speech was abandoned."""
         if utterance != self.utterance:
             return None
         self.utterance = None
-        self._start = min(self._samples, audio_ms * RATE_HZ // 1000)
-        return self._items[utterance]
+        return self._cut(self._item_id, audio_ms)
 
-    def commit(self) -> str:
-        """End the utterance by hand; returns its item, which also names the utterance.
+    def timed_out(self, silent_since_ms: int) -> Heard:
+        """The user has said nothing since then: the silence becomes an item."""
+        self._start = silent_since_ms * RATE_HZ // 1000
+        return self._cut(self._new_id("item"), self.position_ms)
+
+    def commit(self) -> Heard:
+        """End the utterance by hand; its item also names the utterance.
 
         Raises:
             Refused: there is less than 100 ms of audio.
@@ -64,11 +103,11 @@ class Microphone:
                 "Error committing input audio buffer: buffer too small. Expected at least 100ms "
                 f"of audio, but buffer only has {self.buffered_ms:.2f}ms of audio.",
             )
-        item_id = self._items.pop(self.utterance, "") if self.utterance else ""
-        item_id = item_id or self._new_id("item")
-        self.utterance, self._start = None, self._samples
-        self._items[item_id] = item_id
-        return item_id
+        item_id = self._item_id if self.utterance else self._new_id("item")
+        self.utterance = None
+        heard = self._cut(item_id, self.position_ms)
+        self._start = self._samples  # less than a millisecond may be left
+        return heard
 
     def clear(self) -> None:
         self.abandon()
@@ -76,20 +115,13 @@ class Microphone:
 
     def abandon(self) -> None:
         """Speech that is being heard will not become an item; its audio stays."""
-        if self.utterance:
-            self._items.pop(self.utterance, None)
         self.utterance = None
 
-    def item_of(self, utterance: str) -> str | None:
-        return self._items.get(utterance)
+    def _cut(self, item_id: str, end_ms: int) -> Heard:
+        start_ms = self._start * 1000 // RATE_HZ
+        self._start = min(self._samples, end_ms * RATE_HZ // 1000)
+        return Heard(item_id, start_ms, max(start_ms, end_ms))
 
-    def expect(self, item_id: str) -> None:
-        """An item's own recording is being recognised, under the item's id."""
-        self._items[item_id] = item_id
 
-    def forget(self, utterance: str) -> None:
-        """Its words are there, or will not come."""
-        item_id = self._items.pop(utterance, utterance)
-        self._items = {name: item for name, item in self._items.items() if item != item_id}
-        if utterance == self.utterance:
-            self.utterance = None
+def law_of(wanted: AudioFormat) -> g711.Law:
+    return "audio/pcma" if isinstance(wanted, Pcma) else "audio/pcmu"

@@ -60,9 +60,9 @@ def wrong_value(param: str, got: object, supported: Sequence[str]) -> Refused:
     return refuse("invalid_value", message, param)
 
 
-def not_yet(param: str, what: str) -> Refused:
-    """Part of the protocol that this server does not serve yet."""
-    return refuse("invalid_value", f"{what} is not available on this server yet.", param)
+def not_here(param: str, what: str) -> Refused:
+    """Part of the protocol that only OpenAI's own cloud can serve."""
+    return refuse("invalid_value", f"{what} is not available on this server.", param)
 
 
 def no_item(doing: str, verb: str, item_id: str) -> Refused:

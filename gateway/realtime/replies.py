@@ -6,70 +6,122 @@ context are there: clients wait for the announcement, the model for the words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, assert_never
 
 from . import effects as do
 from . import signals as sig
-from .conversation import Conversation, NewId
+from .conversation import Conversation, Entry, NewId
 from .effects import Effect
+from .mcp import Servers
+from .prompts import Prompts
+from .recordings import Shelf
 from .refusals import SERVER_ERROR, Refusal, Refused, refuse
 from .response import Response
 from .server_events import Error
-from .settings import Settings, merge, voice_is_fixed
+from .settings import Settings, Tool, merge, voice_is_fixed
+
+MOST_ASIDE = 8  # responses of a session outside its conversation, at a time
 
 _OVERRIDES = {
     "instructions", "output_modalities", "audio", "tools", "tool_choice", "max_output_tokens",
+    "prompt", "reasoning", "parallel_tool_calls", "temperature",
 }  # fmt: skip
 
 
 class Replies:
     """Live responses by id, since several can run at a time outside the conversation."""
 
-    def __init__(self, conversation: Conversation, new_id: NewId, lead_ms: float) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        new_id: NewId,
+        shelf: Shelf,
+        prompts: Prompts,
+        servers: Servers,
+        lead_ms: float,
+    ) -> None:
         """
         Args:
+            shelf: Keeps what was said.
+            servers: Knows the tools of MCP servers.
             lead_ms: How far ahead of the user's ears audio is sent.
         """
         self._conversation, self._new_id, self._lead_ms = conversation, new_id, lead_ms
+        self.shelf, self._prompts, self._servers = shelf, prompts, servers
         self._live: dict[str, Response] = {}
         self._degraded = False
+        self._unheard_ms: int | None = None
 
     @property
     def active(self) -> Response | None:
         """The response of the conversation, if one runs."""
-        return next(iter(self._live.values()), None)
+        return next((r for r in self._live.values() if r.conversation is not None), None)
 
-    def create(self, wanted: dict[str, Any], settings: Settings) -> list[Effect]:
+    def take_ended(self) -> int | None:
+        """If a response of the conversation has ended since this was asked last: how many
+        milliseconds of it the user has still to hear."""
+        unheard_ms, self._unheard_ms = self._unheard_ms, None
+        return unheard_ms
+
+    def create(
+        self,
+        wanted: dict[str, Any],
+        settings: Settings,
+        entries: Sequence[Entry] | None = None,
+    ) -> list[Effect]:
         """Announce a response, and start it if it need not wait.
 
         Args:
             wanted: The client's overrides, checked.
+            entries: What it is made from, instead of the conversation.
 
         Raises:
             Refused: one runs already, or an override is not possible now.
         """
-        if self.active is not None:
+        own = self._settings_of(wanted, settings)
+        aside = wanted.get("conversation") == "none"
+        self._check_room(aside)
+        if not aside and self._conversation.has_audio:
+            check_voice(own, settings, "response.audio.output.voice")
+        self._servers.check(own.servers, "response.tools")
+        context = self._conversation.entries() if entries is None else tuple(entries)
+        listing = self._servers.use(own.servers, again="tools" in wanted)
+        response = Response(
+            id=self._new_id("resp"),
+            settings=own,
+            instructions=self._prompts.instructions(own),
+            metadata=wanted.get("metadata"),
+            conversation=None if aside else self._conversation,
+            context=context,
+            is_own=entries is not None,
+            new_id=self._new_id,
+            shelf=self.shelf,
+            servers=self._servers,
+            waits_for=[e for e in (*context, *self._servers.lists(own.servers)) if e.awaited],
+        )
+        self._live[response.id] = response
+        effects = [*response.created(), *listing]
+        return effects if response.waits_for else [*effects, response.start(self._conversation)]
+
+    def _settings_of(self, wanted: dict[str, Any], settings: Settings) -> Settings:
+        overrides = {key: value for key, value in wanted.items() if key in _OVERRIDES}
+        own = merge(settings, overrides, settings)
+        _check_choice(own)
+        self._prompts.check(own.prompt, "response.prompt")
+        return own
+
+    def _check_room(self, aside: bool) -> None:
+        if aside:
+            if sum(r.conversation is None for r in self._live.values()) >= MOST_ASIDE:
+                message = f"At most {MOST_ASIDE} responses can run outside the conversation."
+                raise refuse("too_many_active_responses", message, "response.conversation")
+        elif self.active is not None:
             raise refuse(
                 "conversation_already_has_active_response",
                 "Conversation already has an active response in progress: "
                 f"{self.active.id}. Wait until the response is finished before creating a new one.",
             )
-        overrides = {key: value for key, value in wanted.items() if key in _OVERRIDES}
-        own = merge(settings, overrides, settings)
-        _check_choice(own)
-        if own.audio.output.voice != settings.audio.output.voice and self._conversation.has_audio:
-            raise voice_is_fixed("response.audio.output.voice")
-        response = Response(
-            id=self._new_id("resp"),
-            settings=own,
-            metadata=wanted.get("metadata"),
-            conversation=self._conversation,
-            new_id=self._new_id,
-            waits_for=set(self._conversation.awaited()),
-        )
-        self._live[response.id] = response
-        effects = response.created()
-        return effects if response.waits_for else [*effects, response.start()]
 
     def answer(self, settings: Settings) -> list[Effect]:
         """The user has spoken. The turn stands, even if it cannot be answered now."""
@@ -94,21 +146,39 @@ class Replies:
         """The user speaks over the response."""
         return self._stop(self.active, "turn_detected") if self.active else []
 
-    def words_are_there(self, item_id: str) -> list[Effect]:
-        """The words of an item are known, or the item is gone: what waited for it goes on."""
+    def go_on(self) -> list[Effect]:
+        """Items that were awaited are there, or gone: what waited for them starts."""
         effects: list[Effect] = []
         for response in self._live.values():
-            if item_id in response.waits_for:
-                response.waits_for.discard(item_id)
-                if not response.waits_for:
-                    effects.append(response.start())
+            if response.waits_for and not any(entry.awaited for entry in response.waits_for):
+                response.waits_for = []
+                effects.append(response.start(self._conversation))
         return effects
 
-    def words_are_lost(self, item_id: str, reason: str) -> list[Effect]:
+    def words_are_lost(self, entry: Entry, reason: str) -> list[Effect]:
         """An item got no words: what waited for it fails."""
         effects: list[Effect] = []
-        for response in [r for r in self._live.values() if item_id in r.waits_for]:
-            effects += self._fail(response, "transcription_failed", reason)
+        for response in list(self._live.values()):
+            if any(awaited is entry for awaited in response.waits_for):
+                effects += self._fail(response, "transcription_failed", reason)
+        return effects
+
+    def use_servers(self, settings: Settings, *, again: bool = False) -> list[Effect]:
+        """The session has the MCP servers of these settings from now on.
+
+        Args:
+            again: Ask those that failed once more.
+        """
+        return [*self._servers.configure(settings.servers, again=again), *self.go_on()]
+
+    def hear_of_tools(self, news: sig.Mcp) -> list[Effect]:
+        """News of an MCP server: of a response's own call, of another one, or of a list."""
+        owner = next((r for r in self._live.values() if news.item_id in r.running), None)
+        if owner is None or not isinstance(news, sig.ToolReturned | sig.ToolFailed):
+            return [*self._servers.receive(news), *self.go_on()]
+        effects = [*owner.called(news), *self.go_on()]
+        if owner.ended and not owner.running:
+            effects += self._end(owner, owner.ended)
         return effects
 
     def receive(self, news: sig.Reply) -> list[Effect]:  # noqa: C901 - a table
@@ -133,29 +203,44 @@ class Replies:
             case sig.ReplyEnded():
                 return self._end(response, news)
             case sig.ReplyFailed():
-                return self._fail(response, news.code, news.message)
+                return self._fail(response, news.code, news.message, news.type)
             case _:
                 assert_never(news)
 
     def _end(self, response: Response, news: sig.ReplyEnded) -> list[Effect]:
-        del self._live[response.id]
-        if news.incomplete is None:
-            return response.done("completed", None, news.tokens, response.audio_ms)
-        details = {"type": "incomplete", "reason": news.incomplete}
-        return response.done("incomplete", details, news.tokens, response.audio_ms)
+        if response.running:
+            return response.rest(news)
+        status = "completed" if news.incomplete is None else "incomplete"
+        details = news.incomplete and {"type": "incomplete", "reason": news.incomplete}
+        return self._done(response, status, details or None, news.tokens, response.audio_ms)
 
     def _stop(self, response: Response, reason: str) -> list[Effect]:
-        del self._live[response.id]
         heard_ms = max(0.0, response.audio_ms - self._lead_ms)
         details = {"type": "cancelled", "reason": reason}
-        stop: list[Effect] = [] if response.waits_for else [do.StopReply(response.id)]
-        return [*stop, *response.done("cancelled", details, sig.Tokens(), heard_ms)]
+        is_at_work = not response.waits_for and response.ended is None
+        stop: list[Effect] = [do.StopReply(response.id)] if is_at_work else []
+        return [*stop, *self._done(response, "cancelled", details, sig.Tokens(), heard_ms)]
 
-    def _fail(self, response: Response, code: str, message: str) -> list[Effect]:
-        del self._live[response.id]
-        error = {"type": SERVER_ERROR, "code": code, "message": message}
+    def _fail(
+        self, response: Response, code: str, message: str, type_: str = SERVER_ERROR
+    ) -> list[Effect]:
+        error = {"type": type_, "code": code, "message": message}
         details = {"type": "failed", "error": error}
-        return response.done("failed", details, sig.Tokens(), response.audio_ms)
+        return self._done(response, "failed", details, sig.Tokens(), response.audio_ms)
+
+    def _done(
+        self,
+        response: Response,
+        status: str,
+        details: dict[str, Any] | None,
+        tokens: sig.Tokens,
+        heard_ms: float,
+    ) -> list[Effect]:
+        del self._live[response.id]
+        if response.conversation is not None:
+            self._unheard_ms = int(min(response.audio_ms, self._lead_ms))
+        effects = response.done(status, details, tokens, heard_ms)
+        return [*effects, *self.go_on()]  # another response may wait for a call of this one
 
     def _note_degraded(self, response: Response, news: sig.ReplyDegraded) -> None:
         """Tell the client once, where no client can trip over it: the contract has no event
@@ -169,9 +254,23 @@ class Replies:
 def _check_choice(settings: Settings) -> None:
     """A function that must be called has to be there."""
     choice = settings.tool_choice
-    if isinstance(choice, dict) and choice["name"] not in {tool.name for tool in settings.tools}:
+    if not isinstance(choice, dict):
+        return
+    if choice["type"] == "mcp":
+        if choice["server_label"] not in {server.server_label for server in settings.servers}:
+            message = f"Tool choice '{choice['server_label']}' not found in 'tools' parameter."
+            raise refuse("invalid_value", message, "response.tool_choice")
+        return
+    names = {tool.name for tool in settings.tools if isinstance(tool, Tool)}
+    if choice["name"] not in names:
         message = f"Tool choice '{choice['name']}' not found in 'tools' parameter."
         raise refuse("invalid_value", message, "response.tool_choice")
+
+
+def check_voice(new: Settings, old: Settings, param: str) -> None:
+    """The model has spoken: its voice stays."""
+    if new.audio.output.voice != old.audio.output.voice:
+        raise voice_is_fixed(param)
 
 
 def lost(what: str) -> list[Effect]:

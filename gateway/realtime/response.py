@@ -1,24 +1,34 @@
 """One response, from `response.created` to `response.done`: the ladder of events.
 
-Source: realtime contract §6.2 to §6.5. A response may hold a message and function
-calls; each is an output item with its own short ladder.
+Source: realtime contract §6.2 to §6.5 and §6.8. A response may hold a message and calls;
+each is an output item with its own short ladder. A response whose model has ended goes on
+until the MCP tools that it called have returned.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import UNSET
+
 from . import effects as do
+from . import g711
 from . import server_events as ev
 from . import signals as sig
-from .conversation import Conversation, Entry, NewId
+from .calls import MAX_OUTPUT, call_of, called, grown, new_call, size, whole
+from .conversation import Conversation, Entry, NewId, lines_of
 from .effects import Effect
-from .items import FunctionCall, Message, OutputAudio, OutputText, Status
-from .settings import Settings
+from .items import Item, McpApprovalRequest, McpCall, Message, OutputAudio, OutputText, Status
+from .mcp import Servers
+from .mcp_tools import Offer
+from .microphone import law_of
+from .recordings import Shelf
+from .settings import Pcm, Settings
+from .usage import heard_tokens, usage
 
-AUDIO_TOKEN_MS = 50  # one output audio token, as OpenAI counts them
+MAX_OUTPUTS = 2 * MAX_OUTPUT  # bytes of what the MCP tools of one response return
+_UNFINISHED = "The response ended before the tool returned."
 
 
 @dataclass(slots=True)
@@ -27,89 +37,151 @@ class Output:
 
     entry: Entry
     index: int
-    is_open: bool = True
+    closed: Item | None = None
+    """As it was told when it ended."""
 
 
 @dataclass(slots=True)
 class Response:
     id: str
     settings: Settings  # with this response's own overrides
+    instructions: str
     metadata: dict[str, str] | None
-    conversation: Conversation
+    conversation: Conversation | None
+    """None: what it says is not kept."""
+    context: tuple[Entry, ...]
+    """What it is made from."""
+    is_own: bool
+    """Whether that is its own `input`, and not the conversation as it was."""
     new_id: NewId
-    waits_for: set[str] = field(default_factory=set)
-    """Items whose words must be there before the model can be asked."""
+    shelf: Shelf
+    servers: Servers
+    waits_for: list[Entry] = field(default_factory=list)
+    """Items whose words or tools must be there before the model can be asked."""
+    offer: Offer = field(default_factory=Offer)
     outputs: list[Output] = field(default_factory=list)
     calls: dict[str, Output] = field(default_factory=dict)
+    running: dict[str, Output] = field(default_factory=dict)
+    """MCP tools that were called and have not returned, by item."""
+    ended: sig.ReplyEnded | None = None
+    """How the model ended, while calls still run."""
+    room: int = MAX_OUTPUTS
     message: Output | None = None
     text: str = ""  # of the message, all of it
+    input_audio_tokens: int = 0
+    _encoder: g711.Encoder | None = None
+
+    def __post_init__(self) -> None:
+        wanted = self.settings.audio.output.format
+        self._encoder = None if isinstance(wanted, Pcm) else g711.Encoder(law_of(wanted))
 
     def created(self) -> list[Effect]:
         return [do.Send(ev.ResponseCreated(self._wire("in_progress")))]
 
-    def start(self) -> do.StartReply:
+    def start(self, conversation: Conversation) -> do.StartReply:
         s = self.settings
-        limit = s.max_output_tokens
+        held = {id(entry) for entry in conversation.entries()}  # some may have been deleted
+        entries = [entry for entry in self.context if self.is_own or id(entry) in held]
+        self.input_audio_tokens = heard_tokens([entry.heard_ms for entry in entries])
+        self.offer = self.servers.offer(s)
         output = s.audio.output
         return do.StartReply(
             self.id,
-            s.instructions,
-            self.conversation.lines(),
-            s.tools,
-            s.tool_choice,
-            limit if isinstance(limit, int) else None,
+            "\n\n".join(filter(None, (self.instructions, self.offer.notes))),
+            lines_of(entries),
+            self.offer.tools,
+            self.offer.choice,
+            s.max_output_tokens if isinstance(s.max_output_tokens, int) else None,
             do.Voice(output.voice, output.speed) if s.speaks else None,
+            truncation=s.truncation,
+            parallel_tool_calls=None if s.parallel_tool_calls is UNSET else s.parallel_tool_calls,
+            reasoning_effort=s.reasoning.effort if s.reasoning else None,
+            temperature=None if s.temperature is UNSET else s.temperature,
         )
 
     def say(self, delta: str) -> list[Effect]:
         """More text of the message."""
         effects = self._open_message()
         self.text += delta
-        assert self.message is not None
-        self.message.entry.text = self.message.entry.spoken = self.text
+        self._message.entry.text = self._message.entry.spoken = self.text
         kind = ev.TranscriptDelta if self.settings.speaks else ev.TextDelta
         return [*effects, do.Send(kind(*self._part(), delta))]
 
     def play(self, pcm: bytes) -> list[Effect]:
         """More audio of the message, which the client hears from now on."""
         effects = self._open_message()
-        assert self.message is not None
-        self.message.entry.audio_bytes += len(pcm)
-        return [*effects, do.Send(ev.AudioDelta(*self._part(), pcm))]
+        entry = self._message.entry
+        if self.conversation is not None and entry.cut_ms is None:
+            self.shelf.add(entry.recording, pcm)
+        audio = self._encoder.feed(pcm) if self._encoder else pcm
+        self._count(audio)
+        return [*effects, do.Send(ev.AudioDelta(*self._part(), audio))] if audio else effects
+
+    def _count(self, audio: bytes) -> None:
+        """Audio that is sent counts as its receiver counts it."""
+        pcm_bytes = len(audio) * g711.PCM_BYTES if self._encoder else len(audio)
+        self._message.entry.audio_bytes += pcm_bytes
 
     def timed(self, words: tuple[tuple[int, int], ...]) -> None:
         if self.message is not None:
             self.message.entry.words.extend(words)
 
     def call(self, signal: sig.ReplyCall | sig.ReplyCallDone) -> list[Effect]:
-        """A function call begins or grows."""
+        """A call begins or grows."""
         effects: list[Effect] = []
         output = self.calls.get(signal.call_id)
         if output is None:
-            item = FunctionCall(self.new_id("item"), signal.name, signal.call_id, "", "in_progress")
+            bound = self.offer.bound.get(signal.name)
+            item = new_call(signal.call_id, signal.name, bound, self.new_id)
             output, effects = self._open(Entry(item, response_id=self.id))
             self.calls[signal.call_id] = output
         if isinstance(signal, sig.ReplyCall) and signal.delta:
-            item_ = output.entry.item
-            assert isinstance(item_, FunctionCall)
-            output.entry.change(arguments=item_.arguments + signal.delta)
-            ids = (self.id, item_.id, output.index, signal.call_id)
-            effects.append(do.Send(ev.ArgumentsDelta(*ids, signal.delta)))
+            item = call_of(output.entry.item)
+            output.entry.change(arguments=item.arguments + signal.delta)
+            effects += grown(self.id, output.index, item, signal.call_id, signal.delta)
         return effects
 
     def call_done(self, signal: sig.ReplyCallDone) -> list[Effect]:
         effects = self.call(signal)
         output = self.calls[signal.call_id]
-        item = output.entry.item
-        assert isinstance(item, FunctionCall)
+        entry = output.entry
         arguments = signal.arguments or "{}"
-        ids = (self.id, item.id, output.index, signal.call_id)
-        if rest := arguments.removeprefix(item.arguments):
-            effects.append(do.Send(ev.ArgumentsDelta(*ids, rest)))
-        effects.append(do.Send(ev.ArgumentsDone(*ids, signal.name, arguments)))
-        output.entry.text = arguments
-        output.entry.change(arguments=arguments)
+        if rest := arguments.removeprefix(call_of(entry.item).arguments):
+            effects += grown(self.id, output.index, entry.item, signal.call_id, rest)
+        entry.change(arguments=arguments)
+        effects += whole(self.id, output.index, entry.item, signal.call_id)
+        bound = self.offer.bound.get(signal.name)
+        if bound and isinstance(entry.item, McpCall):
+            item_id = entry.item.id
+            self.running[item_id] = output
+            entry.awaited = True
+            tool = do.CallTool(item_id, bound.server, bound.name, arguments)
+            return [*effects, do.Send(ev.McpCalling(item_id, output.index)), tool]
+        entry.text = arguments
+        if bound and isinstance(entry.item, McpApprovalRequest):
+            self.servers.ask(entry, bound)
         return [*effects, *self._close(output, "completed")]
+
+    def called(self, news: sig.ToolReturned | sig.ToolFailed) -> list[Effect]:
+        """An MCP tool of `running` has returned."""
+        output = self.running.pop(news.item_id)
+        told = called(output.entry, news, output.index, min(self.room, MAX_OUTPUT))
+        self.room -= size(output.entry.text)
+        return [do.Send(told), *self._close(output, "completed")]
+
+    def rest(self, ended: sig.ReplyEnded) -> list[Effect]:
+        """The model has ended, and tools still run."""
+        self.ended = ended
+        status: Status = "completed" if ended.incomplete is None else "incomplete"
+        return self._close(self.message, status) if self.message else []
+
+    def _give_up(self, output: Output) -> list[Effect]:
+        """A call of an MCP tool, or what there is of it, comes too late."""
+        item_id = output.entry.item.id
+        error = {"type": "tool_execution_error", "message": _UNFINISHED}
+        told = called(output.entry, sig.ToolFailed(item_id, error), output.index)
+        was_called = self.running.pop(item_id, None) is not None
+        return [do.DropTool(item_id), do.Send(told)] if was_called else []
 
     def done(
         self, status: str, details: dict[str, Any] | None, tokens: sig.Tokens, heard_ms: float
@@ -122,29 +194,34 @@ class Response:
         item_status: Status = "completed" if status == "completed" else "incomplete"
         effects: list[Effect] = []
         for output in self.outputs:
-            if output.is_open:
+            if output.closed is None:
                 if output is self.message and self.settings.speaks and status == "cancelled":
                     output.entry.text = output.entry.heard(heard_ms)
+                if isinstance(output.entry.item, McpCall):
+                    effects += self._give_up(output)
                 effects += self._close(output, item_status)
-        effects.append(do.Send(ev.ResponseDone(self._wire(status, details, self._usage(tokens)))))
-        effects.append(do.Send(ev.RateLimitsUpdated()))
-        kept = do.ResponseKept(
-            self.id,
-            status,
-            str((details or {}).get("reason", "")),
-            tuple(output.entry.item.id for output in self.outputs),
-            tokens.input,
-            tokens.output,
-        )
-        return [*effects, do.Record(kept)]
+        cost = usage(tokens, heard_tokens=self.input_audio_tokens, audio_ms=self.audio_ms)
+        effects.append(do.Send(ev.ResponseDone(self._wire(status, details, cost))))
+        if status != "failed":
+            effects.append(do.TellLimits(cost["total_tokens"]))
+        if self.conversation is not None:
+            reason = str((details or {}).get("reason", ""))
+            items = tuple(output.entry.item.id for output in self.outputs)
+            kept = do.ResponseKept(self.id, status, reason, items, tokens.input, tokens.output)
+            effects.append(do.Record(kept))
+        return effects
 
     @property
     def audio_ms(self) -> int:
         return self.message.entry.audio_ms if self.message else 0
 
-    def _part(self) -> tuple[str, str, int, int]:
+    @property
+    def _message(self) -> Output:
         assert self.message is not None
-        return (self.id, self.message.entry.item.id, self.message.index, 0)
+        return self.message
+
+    def _part(self) -> tuple[str, str, int, int]:
+        return (self.id, self._message.entry.item.id, self._message.index, 0)
 
     def _open_message(self) -> list[Effect]:
         if self.message is not None:
@@ -157,31 +234,31 @@ class Response:
     def _open(self, entry: Entry) -> tuple[Output, list[Effect]]:
         output = Output(entry, len(self.outputs))
         self.outputs.append(output)
-        previous = self.conversation.insert(entry)
-        return output, [
-            do.Send(ev.OutputItemAdded(self.id, output.index, entry.item)),
-            do.Send(ev.ItemAdded(previous, entry.item)),
-        ]
+        added: list[Effect] = [do.Send(ev.OutputItemAdded(self.id, output.index, entry.item))]
+        if self.conversation is not None:
+            previous = self.conversation.insert(entry)
+            added.append(do.Send(ev.ItemAdded(previous, entry.item)))
+        return output, added
 
     def _close(self, output: Output, status: Status) -> list[Effect]:
-        output.is_open = False
         entry = output.entry
+        entry.awaited = False
         effects: list[Effect] = []
         if output is self.message:
             effects = self._close_part()
-            speaks = self.settings.speaks
-            content = OutputAudio(self.text) if speaks else OutputText(self.text)
-            entry.change(content=(content,))
+            kind = OutputAudio if self.settings.speaks else OutputText
+            entry.change(content=(kind(self.text),))
             if entry.cut_ms is not None:  # what the client says is better than what we think
                 entry.text = entry.heard(entry.cut_ms)
-        entry.change(status=status)
-        previous = self.conversation.previous_id(entry)
-        return [
-            *effects,
-            do.Send(ev.ItemDone(previous, entry.item)),
-            do.Send(ev.OutputItemDone(self.id, output.index, entry.item)),
-            do.Record(entry.fact()),
-        ]
+        if hasattr(entry.item, "status"):  # items of MCP have none
+            entry.change(status=status)
+        output.closed = entry.item
+        if self.conversation is not None and self.conversation.holds(entry):
+            previous = self.conversation.previous_id(entry)
+            effects += [do.Send(ev.ItemDone(previous, entry.item)), do.Record(entry.fact())]
+        if output is self.message and entry.cut_ms is not None:
+            entry.change(content=(OutputAudio(""),))  # as truncating a finished one leaves it
+        return [*effects, do.Send(ev.OutputItemDone(self.id, output.index, output.closed))]
 
     def _close_part(self) -> list[Effect]:
         part = self._part()
@@ -190,46 +267,34 @@ class Response:
                 do.Send(ev.TextDone(*part, self.text)),
                 do.Send(ev.PartDone(*part, ev.TextPart(self.text))),
             ]
+        rest = self._encoder.finish() if self._encoder else b""
+        self._count(rest)
         return [
+            *([do.Send(ev.AudioDelta(*part, rest))] if rest else []),
             do.Send(ev.AudioDone(*part)),
             do.Send(ev.TranscriptDone(*part, self.text)),
             do.Send(ev.PartDone(*part, ev.AudioPart(self.text))),
         ]
 
-    def _usage(self, tokens: sig.Tokens) -> dict[str, Any]:
-        audio = math.ceil(self.audio_ms / AUDIO_TOKEN_MS)
-        cached = {"text_tokens": tokens.cached, "audio_tokens": 0, "image_tokens": 0}
-        return {
-            "total_tokens": tokens.input + tokens.output + audio,
-            "input_tokens": tokens.input,
-            "output_tokens": tokens.output + audio,
-            "input_token_details": {
-                "text_tokens": tokens.input,
-                "audio_tokens": 0,
-                "image_tokens": 0,
-                "cached_tokens": tokens.cached,
-                "cached_tokens_details": cached,
-            },
-            "output_token_details": {"text_tokens": tokens.output, "audio_tokens": audio},
-        }
-
     def _wire(
         self,
         status: str,
         details: dict[str, Any] | None = None,
-        usage: dict[str, Any] | None = None,
+        cost: dict[str, Any] | None = None,
     ) -> ev.Response:
         output = self.settings.audio.output
+        temperature = self.settings.temperature
         return {
+            **({} if temperature is UNSET else {"temperature": temperature}),
             "object": "realtime.response",
             "id": self.id,
             "status": status,
             "status_details": details,
-            "output": [o.entry.item for o in self.outputs if not o.is_open],
-            "conversation_id": self.conversation.id,
+            "output": [o.closed for o in self.outputs if o.closed is not None],
+            "conversation_id": self.conversation and self.conversation.id,
             "output_modalities": self.settings.output_modalities,
             "max_output_tokens": self.settings.max_output_tokens,
             "audio": {"output": {"format": output.format, "voice": output.voice}},
-            "usage": usage,
+            "usage": cost,
             "metadata": self.metadata,
         }

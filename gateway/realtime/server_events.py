@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from .items import Item
 from .refusals import Refusal
@@ -57,6 +58,14 @@ class AudioCommitted(ServerEvent, frozen=True, tag="input_audio_buffer.committed
     item_id: str
 
 
+class TimeoutTriggered(ServerEvent, frozen=True, tag="input_audio_buffer.timeout_triggered"):
+    """The user was silent for the session's idle timeout."""
+
+    audio_start_ms: int  # of all audio of the session
+    audio_end_ms: int
+    item_id: str
+
+
 class AudioCleared(ServerEvent, frozen=True, tag="input_audio_buffer.cleared"):
     pass
 
@@ -72,7 +81,7 @@ class ItemDone(ServerEvent, frozen=True, tag="conversation.item.done"):
 
 
 class ItemRetrieved(ServerEvent, frozen=True, tag="conversation.item.retrieved"):
-    item: Item
+    item: dict[str, Any]  # an Item with its audio
 
 
 class ItemDeleted(ServerEvent, frozen=True, tag="conversation.item.deleted"):
@@ -85,12 +94,21 @@ class ItemTruncated(ServerEvent, frozen=True, tag="conversation.item.truncated")
     audio_end_ms: int
 
 
+class Logprob(msgspec.Struct, frozen=True):
+    """How sure the recogniser is of a token."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...]  # of the token in UTF-8
+
+
 class TranscriptionDelta(
     ServerEvent, frozen=True, tag="conversation.item.input_audio_transcription.delta"
 ):
     item_id: str
     delta: str
     content_index: int = 0
+    logprobs: tuple[Logprob, ...] | UnsetType = UNSET
 
 
 class Duration(msgspec.Struct, frozen=True, tag_field="type", tag="duration"):
@@ -105,6 +123,21 @@ class TranscriptionCompleted(
     item_id: str
     transcript: str
     usage: Duration
+    content_index: int = 0
+    logprobs: tuple[Logprob, ...] | UnsetType = UNSET
+
+
+class TranscriptionSegment(
+    ServerEvent, frozen=True, tag="conversation.item.input_audio_transcription.segment"
+):
+    """What one speaker said; only for models that tell speakers apart."""
+
+    item_id: str
+    id: str
+    text: str
+    speaker: str
+    start: float  # seconds since the utterance began
+    end: float
     content_index: int = 0
 
 
@@ -206,6 +239,50 @@ class ArgumentsDone(ServerEvent, frozen=True, tag="response.function_call_argume
     arguments: str
 
 
+class McpListing(ServerEvent, frozen=True, tag="mcp_list_tools.in_progress"):
+    item_id: str
+
+
+class McpListed(ServerEvent, frozen=True, tag="mcp_list_tools.completed"):
+    item_id: str
+
+
+class McpNotListed(ServerEvent, frozen=True, tag="mcp_list_tools.failed"):
+    item_id: str
+
+
+class McpArgumentsDelta(ServerEvent, frozen=True, tag="response.mcp_call_arguments.delta"):
+    response_id: str
+    item_id: str
+    output_index: int
+    delta: str
+    obfuscation: str = ""  # agents-js cannot do without it
+
+
+class McpArgumentsDone(ServerEvent, frozen=True, tag="response.mcp_call_arguments.done"):
+    response_id: str
+    item_id: str
+    output_index: int
+    arguments: str
+
+
+class _OfMcpCall(ServerEvent, frozen=True):
+    item_id: str
+    output_index: int
+
+
+class McpCalling(_OfMcpCall, frozen=True, tag="response.mcp_call.in_progress"):
+    pass
+
+
+class McpCalled(_OfMcpCall, frozen=True, tag="response.mcp_call.completed"):
+    pass
+
+
+class McpNotCalled(_OfMcpCall, frozen=True, tag="response.mcp_call.failed"):
+    pass
+
+
 class RateLimit(msgspec.Struct, frozen=True):
     name: Literal["requests", "tokens"]
     limit: int
@@ -214,5 +291,5 @@ class RateLimit(msgspec.Struct, frozen=True):
 
 
 class RateLimitsUpdated(ServerEvent, frozen=True, tag="rate_limits.updated"):
-    rate_limits: tuple[RateLimit, ...] = ()
+    rate_limits: tuple[RateLimit, ...]
     """Empty: no limit applies."""

@@ -13,10 +13,24 @@ from . import server_events as ev
 from . import signals as sig
 from .conversation import Conversation, Entry, NewId, words_of
 from .effects import Effect
-from .items import FunctionCall, FunctionCallOutput, Message, OutputAudio
+from .items import (
+    FunctionCall,
+    FunctionCallOutput,
+    McpApprovalResponse,
+    Message,
+    OutputAudio,
+    images_of,
+    without_large_images,
+)
+from .mcp import Servers
+from .new_items import NewItem, Reference
+from .prompts import Prompts, Stock
+from .recordings import Shelf
 from .refusals import Refusal, Refused, no_item, refuse
-from .replies import Replies
-from .settings import Settings, merge, voice_is_fixed
+from .replies import Replies, check_voice
+from .retrieval import retrieved
+from .session_checks import check_kind
+from .settings import LOGPROBS, Kind, Settings, Transcription, echo, merge
 from .turns import Turns
 
 
@@ -27,6 +41,7 @@ class Identity:
     session_id: str
     model: str
     expires_at_s: int  # unix time
+    kind: Kind = "realtime"
 
 
 class Session:
@@ -38,21 +53,40 @@ class Session:
         *,
         new_id: NewId,
         settings: Settings | None = None,
+        preset: dict[str, Any] | None = None,
+        prompts: Stock | None = None,
         lead_ms: float = 400.0,
+        kept_ms: int = 60_000,
     ) -> None:
         """
         Args:
             new_id: Makes a unique id from a prefix, e.g. "item" gives "item_8f2".
-            settings: What the client finds before it changes anything.
+            settings: What a field is while nobody has set it.
+            preset: A checked update that is applied before the client sends anything.
+            prompts: What the operator stored.
             lead_ms: How far ahead of the user's ears audio is sent.
+            kept_ms: How much audio is kept for `conversation.item.retrieve`.
+
+        Raises:
+            Refused: the preset asks for what there is not.
         """
         self.identity = identity
         self._new_id = new_id
         self._default = self._settings = settings or Settings()
         self._conversation = Conversation(new_id("conv"))
-        self._replies = Replies(self._conversation, new_id, lead_ms)
-        self._turns = Turns(self._conversation, self._replies, new_id)
-        self._turns.settings = self._settings
+        self._shelf = Shelf(kept_ms)
+        self._prompts = Prompts(prompts or {}, self._default.instructions)
+        self._servers = Servers(self._conversation, new_id)
+        self._replies = Replies(
+            self._conversation, new_id, self._shelf, self._prompts, self._servers, lead_ms
+        )
+        answers = identity.kind == "realtime"
+        self._turns = Turns(
+            self._conversation, self._replies, new_id, kept_ms=kept_ms, answers=answers
+        )
+        if preset:
+            self._settings = self._merged(preset)
+        self._turns.configure(self._settings)
 
     @property
     def conversation_id(self) -> str:
@@ -60,12 +94,16 @@ class Session:
 
     def open(self) -> list[Effect]:
         """What to do first: clients get `session.created` unasked."""
-        return [do.Listen(self._listening()), do.Send(ev.SessionCreated(self._wire()))]
+        created = do.Send(ev.SessionCreated(self.wire()))
+        listing = self._replies.use_servers(self._settings)
+        return [do.Listen(self._listening()), created, *listing]
 
     def receive(self, event: ce.ClientEvent | sig.Signal) -> list[Effect]:
         """Take one input; return what must be done about it, in order."""
         if isinstance(event, sig.Reply):
             return self._replies.receive(event)
+        if isinstance(event, sig.Mcp):
+            return self._replies.hear_of_tools(event)
         try:
             if isinstance(event, sig.Hearing):
                 return self._turns.receive(event)
@@ -77,7 +115,7 @@ class Session:
     def _client(self, event: ce.ClientEvent) -> list[Effect]:  # noqa: C901 - a table
         match event:
             case ce.AppendAudio():
-                return self._turns.append(event.pcm)
+                return self._turns.append(event.audio)
             case ce.CommitAudio():
                 return self._turns.commit()
             case ce.ClearAudio():
@@ -87,13 +125,14 @@ class Session:
             case ce.CreateItem():
                 return self._create_item(event)
             case ce.RetrieveItem():
-                return [do.Send(ev.ItemRetrieved(self._find(event.item_id, "retrieve").item))]
+                entry = self._find(event.item_id, "retrieve")
+                return [do.Send(ev.ItemRetrieved(retrieved(entry, self._settings.audio)))]
             case ce.DeleteItem():
                 return self._delete_item(event.item_id)
             case ce.TruncateItem():
                 return self._truncate_item(event)
             case ce.CreateResponse():
-                return self._replies.create(event.wanted, self._settings)
+                return self._create_response(event)
             case ce.CancelResponse():
                 return self._replies.cancel(event.response_id)
             case Refusal():
@@ -102,15 +141,60 @@ class Session:
                 assert_never(event)
 
     def _update(self, patch: dict[str, Any]) -> list[Effect]:
-        new = merge(self._settings, patch, self._default)
-        old = self._settings
-        if new.audio.output.voice != old.audio.output.voice and self._conversation.has_audio:
-            raise voice_is_fixed("session.audio.output.voice")
+        new = self._merged(patch)
+        if self._conversation.has_audio:
+            check_voice(new, self._settings, "session.audio.output.voice")
         before = self._listening()
-        self._settings = self._turns.settings = new
+        self._settings = new
+        self._turns.configure(new)
         now = self._listening()
         listen = self._turns.listen(now) if now != before else []
-        return [*listen, do.Send(ev.SessionUpdated(self._wire()))]
+        listing = self._replies.use_servers(new, again="tools" in patch)
+        return [*listen, do.Send(ev.SessionUpdated(self.wire())), *listing]
+
+    def _merged(self, patch: dict[str, Any]) -> Settings:
+        """
+        Raises:
+            Refused: the patch is for another kind of session, or asks for what cannot be.
+        """
+        check_kind(patch, self.identity.kind)
+        new = merge(self._settings, patch, self._default)
+        if self._settings.tracing is not None and new.tracing != self._settings.tracing:
+            message = "Tracing cannot be changed once it is enabled for a session."
+            raise refuse("invalid_value", message, "session.tracing")
+        self._prompts.check(new.prompt, "session.prompt")
+        self._servers.check(new.servers, "session.tools")
+        return new
+
+    def _create_response(self, event: ce.CreateResponse) -> list[Effect]:
+        if self.identity.kind == "transcription":
+            message = "A transcription session has no responses."
+            raise refuse("invalid_value", message, "type")
+        if event.input is None:
+            return self._replies.create(event.wanted, self._settings)
+        entries = [self._input(new) for new in event.input]
+        heard: list[Effect] = []
+        for new, entry in zip(event.input, entries, strict=True):
+            if isinstance(new, NewItem) and new.audio:
+                heard += self._turns.keep(entry, new, aside=True)
+        try:
+            return [*self._replies.create(event.wanted, self._settings, entries), *heard]
+        except Refused:
+            self._turns.forget(entries)
+            raise
+
+    def _input(self, new: NewItem | Reference) -> Entry:
+        """One item of a response's `input`. New ones get an id of ours: nobody can ask for
+        them, and theirs may be in use."""
+        if isinstance(new, NewItem):
+            entry = Entry(msgspec.structs.replace(new.item, id=self._new_id("input")))
+            entry.text, entry.images = words_of(new.item), images_of(new.item)
+            return entry
+        found = self._conversation.find(new.id)
+        if found is None:
+            message = f"Item with id '{new.id}' not found in conversation."
+            raise refuse("invalid_value", message, new.path)
+        return found
 
     def _create_item(self, event: ce.CreateItem) -> list[Effect]:
         item = event.new.item
@@ -118,10 +202,14 @@ class Session:
         if isinstance(item, FunctionCallOutput) and not self._conversation.has_call(item.call_id):
             message = f"Tool call ID '{item.call_id}' not found in conversation."
             raise refuse("invalid_tool_call_id", message)
-        entry = Entry(msgspec.structs.replace(item, id=item.id or self._new_id("item")))
+        if isinstance(item, McpApprovalResponse):
+            self._servers.check_answer(item)
+        light = without_large_images(item)
+        kind = "mcpa" if isinstance(item, McpApprovalResponse) else "item"
+        entry = Entry(msgspec.structs.replace(light, id=item.id or self._new_id(kind)))
         if isinstance(item, FunctionCall) and not item.call_id:
             entry.change(call_id=self._new_id("call"))
-        entry.text = words_of(item)
+        entry.text, entry.images = words_of(item), images_of(item)
         previous = self._conversation.insert(entry, index)
         effects: list[Effect] = [
             do.Send(ev.ItemAdded(previous, entry.item)),
@@ -129,17 +217,21 @@ class Session:
             do.Record(entry.fact()),
             *(do.Record(moved.fact()) for moved in self._conversation.moved()),
         ]
-        if event.new.pcm and not event.new.transcript:
-            effects += self._turns.transcribe(entry, event.new.pcm)
+        if event.new.audio:
+            effects += self._turns.keep(entry, event.new)
+        if isinstance(item, McpApprovalResponse):
+            effects += self._servers.answer(item, index + 1)
         return effects
 
     def _delete_item(self, item_id: str) -> list[Effect]:
         entry = self._find(item_id, "delete")
         self._conversation.remove(entry)
+        self._shelf.drop(entry.recording)
         return [
             do.Send(ev.ItemDeleted(item_id)),
             do.Record(do.ItemDropped(item_id)),
-            *self._replies.words_are_there(item_id),
+            *self._servers.deleted(entry),
+            *self._replies.go_on(),
         ]
 
     def _truncate_item(self, event: ce.TruncateItem) -> list[Effect]:
@@ -147,13 +239,12 @@ class Session:
         entry = self._find(event.item_id, "truncate")
         if not (isinstance(entry.item, Message) and (entry.audio_bytes or entry.is_spoken)):
             raise refuse(None, "Only model output audio messages can be truncated")
-        if event.audio_end_ms > entry.audio_ms:
-            raise refuse(
-                "invalid_value",
-                f"Audio content of {entry.audio_ms}ms is already shorter than "
-                f"{event.audio_end_ms}ms",
-            )
+        has_ms = entry.audio_ms if entry.cut_ms is None else entry.cut_ms
+        if event.audio_end_ms > has_ms:
+            message = f"Audio content of {has_ms}ms is already shorter than {event.audio_end_ms}ms"
+            raise refuse("invalid_value", message)
         entry.cut_ms = event.audio_end_ms
+        self._shelf.cut(entry.recording, event.audio_end_ms)
         entry.text = entry.heard(entry.cut_ms)
         if entry.is_spoken:
             entry.change(content=(OutputAudio(""),))
@@ -168,18 +259,27 @@ class Session:
 
     def _listening(self) -> do.Listening:
         audio = self._settings.audio.input
-        if audio.transcription is None:
-            return do.Listening(audio.turn_detection)
-        asked = audio.transcription
-        return do.Listening(audio.turn_detection, asked.language, asked.prompt)
+        asked = audio.transcription or Transcription()
+        return do.Listening(
+            audio.turn_detection,
+            language=asked.language or next(iter(asked.languages or ()), None),
+            prompt=asked.prompt,
+            keywords=asked.keywords or (),
+            noise_reduction=audio.noise_reduction,
+            logprobs=LOGPROBS in (self._settings.include or ()),
+            speakers=asked.names_speakers,
+        )
 
-    def _wire(self) -> dict[str, Any]:
-        """The whole session, every key present."""
+    def wire(self) -> dict[str, Any]:
+        """The whole session as clients read it, every key present."""
+        kind = self.identity.kind
+        object_ = "realtime.session" if kind == "realtime" else "realtime.transcription_session"
+        model = {"model": self.identity.model} if kind == "realtime" else {}
         return {
-            "type": "realtime",
-            "object": "realtime.session",
+            "type": kind,
+            "object": object_,
             "id": self.identity.session_id,
-            "model": self.identity.model,
-            **msgspec.to_builtins(self._settings),
+            **model,
+            **echo(self._settings, kind),
             "expires_at": self.identity.expires_at_s,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,26 @@ class Hypothesis:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoken:
+    """A run of words of one speaker; milliseconds since the utterance began."""
+
+    text: str
+    speaker: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transcribed:
     """What the user said, or what an item's recording says."""
 
     utterance: str
     text: str
     audio_ms: int  # length of the utterance
+    logprobs: tuple[tuple[str, float], ...] = ()
+    """Of each token, if that was asked for and the recogniser knows."""
+    segments: tuple[Spoken, ...] = ()
+    """Who said what, if that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +104,7 @@ class ReplyAudio:
 
 @dataclass(frozen=True, slots=True)
 class ReplyTiming:
-    """Which text is spoken when: `(end_char, start_ms)` of each word, in order.
+    """Which text has been spoken when: `(end_char, end_ms)` of each word, in order.
 
     Characters count in all text of the reply, milliseconds in all its audio.
     """
@@ -128,6 +143,7 @@ class ReplyFailed:
     response_id: str
     code: str
     message: str
+    type: str = "server_error"
 
 
 Reply = (
@@ -136,4 +152,36 @@ Reply = (
 )  # fmt: skip
 """News of the reply with that `response_id`."""
 
-Signal = Hearing | Reply
+
+@dataclass(frozen=True, slots=True)
+class ToolsListed:
+    """An MCP server's tools, as they stand on the wire."""
+
+    item_id: str
+    tools: tuple[dict[str, Any], ...]  # name, description, input_schema, annotations
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsNotListed:
+    item_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReturned:
+    item_id: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFailed:
+    """`error` is the wire's: type, message and, of protocol and HTTP errors, code."""
+
+    item_id: str
+    error: dict[str, Any]
+
+
+Mcp = ToolsListed | ToolsNotListed | ToolReturned | ToolFailed
+"""News of MCP servers."""
+
+Signal = Hearing | Reply | Mcp

@@ -5,32 +5,58 @@ Source: realtime contract §5.2 and §3.7. The words of an item come later than 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from . import effects as do
+from . import g711
 from . import server_events as ev
 from . import signals as sig
 from .conversation import Conversation, Entry, NewId, words_of
 from .effects import Effect
 from .items import InputAudio, Message
-from .microphone import Microphone
+from .microphone import Heard, Microphone, law_of
+from .new_items import NewItem
+from .recordings import BYTES_PER_MS
 from .refusals import refuse
 from .replies import Replies, lost
-from .settings import ServerVad, Settings
+from .settings import LOGPROBS, Pcm, ServerVad, Settings, TurnDetection
+from .transcripts import Awaited, completed, delta, failed, with_words
 
 MAX_BUFFERED_MS = 290_000  # recognition takes utterances of five minutes
 LOSSES_PER_ERROR = 3  # losses come every few seconds while somebody speaks: say it now and then
-_FAILED = "The audio could not be transcribed."
 
 
 class Turns:
-    def __init__(self, conversation: Conversation, replies: Replies, new_id: NewId) -> None:
-        self.settings = Settings()
-        """Kept up to date by the session."""
+    def __init__(
+        self,
+        conversation: Conversation,
+        replies: Replies,
+        new_id: NewId,
+        *,
+        kept_ms: int,
+        answers: bool,
+    ) -> None:
+        """
+        Args:
+            kept_ms: How much of the user's audio is kept.
+            answers: Whether a turn of the user can get a response.
+        """
+        self._answers = answers
+        self._settings = Settings()
+        self._new_id = new_id
         self._conversation, self._replies = conversation, replies
-        self._microphone = Microphone(new_id)
-        self._streamed: dict[str, str] = {}  # item → what of its transcript was sent already
+        self._microphone = Microphone(new_id, kept_ms)
+        self._shelf = replies.shelf
+        self._awaited: dict[str, Awaited] = {}  # by utterance
         self._losses = 0  # of hearing, since something was heard
+        self._silent_since_ms: int | None = None  # while the idle timeout runs
+
+    def configure(self, settings: Settings) -> None:
+        """The session's settings changed."""
+        if settings.audio.input.format != self._settings.audio.input.format:
+            self._microphone.tune(settings.audio.input.format)
+        self._settings = settings
 
     def append(self, data: bytes) -> list[Effect]:
         """
@@ -44,31 +70,98 @@ class Turns:
                 "audio",
             )
         pcm = self._microphone.append(data)
-        return [do.Hear(pcm)] if pcm else []
+        effects: list[Effect] = [do.Hear(pcm)] if pcm else []
+        if self._answers and isinstance(self._vad, ServerVad) and self._vad.idle_timeout_ms:
+            effects += self._idle(self._vad.idle_timeout_ms)
+        return effects
 
     def commit(self) -> list[Effect]:
         """
         Raises:
             Refused: there is less than 100 ms of audio.
         """
-        item_id = self._microphone.commit()
-        return [do.EndUtterance(item_id), *self._committed(item_id)]
+        spoken = self._microphone.utterance
+        heard = self._microphone.commit()
+        self._stop_waiting()
+        effects = self._committed(heard)
+        if spoken:  # recognition may have ended it just now, under its own name
+            self._awaited[spoken] = self._awaited[heard.item_id]
+        return [do.EndUtterance(heard.item_id), *effects]
 
     def clear(self) -> list[Effect]:
         self._microphone.clear()
+        self._stop_waiting()
         return [do.ForgetAudio(), do.Send(ev.AudioCleared())]
 
     def listen(self, how: do.Listening) -> list[Effect]:
         """Detection or language changed. Speech being heard without detection is abandoned."""
         if how.turn_detection is None:
             self._microphone.abandon()
+            self._stop_waiting()
         return [do.Listen(how)]
 
-    def transcribe(self, entry: Entry, pcm: bytes) -> list[Effect]:
-        """An item came with a recording of its own."""
+    def keep(self, entry: Entry, new: NewItem, *, aside: bool = False) -> list[Effect]:
+        """An item came with a recording of its own. Without its words, they are recognised.
+
+        Args:
+            aside: It is not part of the conversation.
+        """
+        pcm = self._decoded(new.audio)
+        entry.heard_ms = len(pcm) // BYTES_PER_MS
+        if not aside:
+            self._shelf.add(entry.recording, pcm)
+        if new.transcript:
+            return []
+        utterance = entry.item.id
+        while utterance in self._awaited:  # clients may use an id twice
+            utterance = self._new_id("recording")
+        self._await(utterance, entry)
+        return [do.Transcribe(utterance, pcm)]
+
+    def forget(self, entries: Sequence[Entry]) -> None:
+        """The response that these were for will not come."""
+        self._awaited = {
+            utterance: awaited
+            for utterance, awaited in self._awaited.items()
+            if self._conversation.holds(awaited.entry)
+            or not any(awaited.entry is entry for entry in entries)
+        }
+
+    def _await(self, utterance: str, entry: Entry) -> None:
         entry.awaited = True
-        self._microphone.expect(entry.item.id)
-        return [do.Transcribe(entry.item.id, pcm)]
+        self._awaited[utterance] = Awaited(entry)
+
+    def _decoded(self, audio: bytes) -> bytes:
+        wanted = self._settings.audio.input.format
+        if isinstance(wanted, Pcm):
+            return audio[: len(audio) // 2 * 2]  # whole samples
+        return g711.decode(audio, law_of(wanted))
+
+    def _idle(self, timeout_ms: int) -> list[Effect]:
+        """Answer a silence that has lasted too long. Its clock is the audio that comes in: a
+        client that sends none is not waiting for anybody."""
+        now_ms = self._microphone.position_ms
+        if self._microphone.utterance or self._replies.active:
+            self._silent_since_ms = None
+            return []
+        if (unheard_ms := self._replies.take_ended()) is not None:
+            self._silent_since_ms = now_ms + unheard_ms
+        since_ms = self._silent_since_ms
+        if since_ms is None or now_ms - since_ms < timeout_ms:
+            return []
+        self._stop_waiting()
+        heard = self._microphone.timed_out(since_ms)
+        effects: list[Effect] = [
+            do.Send(ev.TimeoutTriggered(heard.start_ms, heard.end_ms, heard.item_id)),
+            *self._committed(heard),
+        ]
+        nothing = sig.Transcribed(heard.item_id, "", heard.end_ms - heard.start_ms)
+        return [*effects, *self._replies.answer(self._settings), *self._transcribed(nothing)]
+
+    def _stop_waiting(self) -> None:
+        """The idle timeout runs again after the next response."""
+        self._silent_since_ms = None
+        self._replies.take_ended()
 
     def receive(self, news: sig.Hearing) -> list[Effect]:
         if not isinstance(news, sig.EarsLost):
@@ -90,29 +183,38 @@ class Turns:
                 assert_never(news)
 
     @property
-    def _vad(self) -> ServerVad | None:
-        return self.settings.audio.input.turn_detection
+    def _vad(self) -> TurnDetection | None:
+        return self._settings.audio.input.turn_detection
 
     def _started(self, news: sig.SpeechStarted) -> list[Effect]:
         if self._vad is None:
             return []  # detection was turned off meanwhile
-        item_id = self._microphone.started(news.utterance)
+        item_id = self._microphone.started(news.utterance, news.audio_ms)
         started = do.Send(ev.SpeechStarted(news.audio_ms, item_id))
         interrupt = self._replies.interrupt() if self._vad.interrupt_response else []
+        self._stop_waiting()
         return [started, *interrupt]
 
     def _stopped(self, news: sig.SpeechStopped) -> list[Effect]:
-        item_id = self._microphone.stopped(news.utterance, news.audio_ms)
-        if item_id is None:
+        heard = self._microphone.stopped(news.utterance, news.audio_ms)
+        if heard is None:
             return []
-        effects: list[Effect] = [do.Send(ev.SpeechStopped(news.audio_ms, item_id))]
-        effects += self._committed(item_id)
-        if self._vad is not None and self._vad.create_response:
-            effects += self._replies.answer(self.settings)
+        effects: list[Effect] = [do.Send(ev.SpeechStopped(news.audio_ms, heard.item_id))]
+        effects += self._committed(heard, news.utterance)
+        if self._answers and self._vad is not None and self._vad.create_response:
+            effects += self._replies.answer(self._settings)
         return effects
 
-    def _committed(self, item_id: str) -> list[Effect]:
-        entry = Entry(Message(item_id, "user", (InputAudio(),)), awaited=True)
+    def _committed(self, heard: Heard, utterance: str = "") -> list[Effect]:
+        """
+        Args:
+            utterance: The name that its words come under, if that is not the item's id.
+        """
+        item_id = heard.item_id
+        entry = Entry(Message(item_id, "user", (InputAudio(),)))
+        self._await(utterance or item_id, entry)
+        entry.heard_ms = heard.end_ms - heard.start_ms
+        self._shelf.add(entry.recording, self._microphone.tape.cut(heard.start_ms, heard.end_ms))
         previous = self._conversation.insert(entry)
         return [
             do.Send(ev.AudioCommitted(previous, item_id)),
@@ -122,73 +224,59 @@ class Turns:
         ]
 
     def _hypothesis(self, news: sig.Hypothesis) -> list[Effect]:
-        entry = self._awaited(news.utterance)
-        if entry is None or not self._tells:
+        awaited = self._awaited.get(news.utterance)
+        if awaited is None or not self._tells(awaited):
             return []
-        return self._delta(entry.item.id, news.text[: news.stable_chars])
+        return delta(awaited, news.text[: news.stable_chars])
 
     def _transcribed(self, news: sig.Transcribed) -> list[Effect]:
-        entry = self._awaited(news.utterance)
-        self._microphone.forget(news.utterance)
-        if entry is None:
+        awaited = self._take(news.utterance)
+        if awaited is None:
             return []  # deleted meanwhile, or known already
-        entry.awaited = False
-        entry.change(content=_heard(entry.item, news.text))
+        entry = awaited.entry
+        entry.change(content=with_words(entry.item, news.text))
         entry.text = words_of(entry.item)
         effects: list[Effect] = []
-        if self._tells:
-            effects = self._delta(entry.item.id, news.text)
-            usage = ev.Duration(news.audio_ms / 1000)
-            done = ev.TranscriptionCompleted(entry.item.id, news.text, usage)
-            effects.append(do.Send(done))
-        self._streamed.pop(entry.item.id, None)
-        effects.append(do.Record(entry.fact()))
-        return [*effects, *self._replies.words_are_there(entry.item.id)]
+        if self._tells(awaited):
+            logprobs = LOGPROBS in (self._settings.include or ())
+            effects = completed(awaited, news, self._new_id, logprobs=logprobs)
+        if self._conversation.holds(entry):
+            effects.append(do.Record(entry.fact()))
+        return [*effects, *self._replies.go_on()]
 
-    def _delta(self, item_id: str, text: str) -> list[Effect]:
-        """What is new in `text`; nothing if it takes back what was sent."""
-        sent = self._streamed.get(item_id, "")
-        if len(text) <= len(sent) or not text.startswith(sent):
-            return []
-        self._streamed[item_id] = text
-        return [do.Send(ev.TranscriptionDelta(item_id, text[len(sent) :]))]
+    def _take(self, utterance: str) -> Awaited | None:
+        """Whose words these are; nobody waits for them any more."""
+        if utterance == self._microphone.utterance:
+            self._microphone.abandon()  # it has failed before it was over
+        awaited = self._awaited.get(utterance)
+        if awaited is None:
+            return None
+        self._awaited = {name: a for name, a in self._awaited.items() if a is not awaited}
+        if not awaited.entry.awaited:
+            return None
+        awaited.entry.awaited = False
+        return awaited
 
     def _not_transcribed(self, utterance: str, reason: str) -> list[Effect]:
-        entry = self._awaited(utterance)
-        self._microphone.forget(utterance)
-        if entry is None:
+        awaited = self._take(utterance)
+        if awaited is None:
             return []
-        entry.awaited = False
-        item_id = entry.item.id
+        item_id = awaited.entry.item.id
         effects: list[Effect] = []
-        if self._tells:
-            error: dict[str, str | None] = {
-                "type": "transcription_error", "code": "audio_unintelligible",
-                "message": _FAILED, "param": None,
-            }  # fmt: skip
-            effects = [do.Send(ev.TranscriptionFailed(item_id, error))]
-        return [*effects, *self._replies.words_are_lost(item_id, reason)]
+        if self._tells(awaited):
+            effects = [failed(item_id)]
+        return [*effects, *self._replies.words_are_lost(awaited.entry, reason)]
 
     def _ears_lost(self, news: sig.EarsLost) -> list[Effect]:
         self._microphone.abandon()
         is_due = self._losses % LOSSES_PER_ERROR == 0
         self._losses += 1
         effects = lost(f"Speech recognition is away: {news.reason}") if is_due else []
-        for item_id in self._conversation.awaited():
-            effects += self._not_transcribed(item_id, "Speech recognition is away.")
+        for utterance in list(self._awaited):
+            effects += self._not_transcribed(utterance, "Speech recognition is away.")
         return effects
 
-    @property
-    def _tells(self) -> bool:
-        """Whether the client asked for transcripts."""
-        return self.settings.audio.input.transcription is not None
-
-    def _awaited(self, utterance: str) -> Entry | None:
-        item_id = self._microphone.item_of(utterance)
-        return self._conversation.find_awaited(item_id or utterance)
-
-
-def _heard(item: object, text: str) -> tuple[object, ...]:
-    """An item's content with the words of its recording."""
-    assert isinstance(item, Message)
-    return tuple(InputAudio(text) if isinstance(p, InputAudio) else p for p in item.content)
+    def _tells(self, awaited: Awaited) -> bool:
+        """Whether the client asked for the transcript. One that was begun is ended."""
+        asked = self._settings.audio.input.transcription is not None or awaited.told
+        return bool(asked) and self._conversation.holds(awaited.entry)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from gateway.backends import Backends
+from gateway.backends import Backends, Passage, PlacedWord, Profile, ToolFault
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Line, Listening, StartReply, Voice
 from gateway.realtime.items import FunctionCallOutput, InputText, Message
-from gateway.realtime.settings import ServerVad
-from mesh.errors import Overloaded, Rejected, Unavailable
-from tests.fakes.backends import FakeBackends
+from gateway.realtime.settings import McpTool, ServerVad
+from mesh.errors import Forbidden, Overloaded, Rejected, Unavailable
+from tests.fakes.backends import SEARCH, FakeBackends
 from tests.fakes.mesh import serving
 
 SPEECH = b"\1\0" * 12_000  # half a second
@@ -129,6 +129,55 @@ async def test_a_whole_recording_is_recognised(backends):
     assert await backends.transcribe(SPEECH, BY_HAND) == "hello"
 
 
+async def dictated(dictation: Any, pcm: bytes) -> list[Passage]:
+    """What is heard in a recording."""
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        hearing = tasks.create_task(_all(dictation))
+        await dictation.hear(pcm)
+        await dictation.finish()
+    return hearing.result()
+
+
+async def _all(dictation: Any) -> list[Passage]:
+    return [passage async for passage in dictation]
+
+
+async def test_the_passages_of_a_recording_come_in_order_with_the_places_of_their_words(backends):
+    async with backends.dictate(DETECT, words=True) as dictation:
+        said = b"\1\0" * 8_000 + bytes(16_000)  # at 16 kHz half a second, and as much silence
+        first, second = await dictated(dictation, bytes(32_000) + said * 2)
+    assert (first.text, first.start_ms, first.end_ms) == ("hello", 1000, 1500)
+    assert (second.text, second.start_ms, second.end_ms) == ("hello", 2000, 2500)
+    assert first.words == (PlacedWord("hello", 1000, 1500),)
+    assert first.logprobs == (("hello", pytest.approx(-0.1)),)
+    assert first.speakers == (PlacedWord("hello", 1000, 1500, "A"),)
+    assert first.language == "en"
+
+
+async def test_a_recording_without_speech_has_no_passages(backends):
+    async with backends.dictate(DETECT, words=False) as dictation:
+        assert await dictated(dictation, bytes(32_000)) == []
+
+
+@pytest.mark.parametrize("kind", [Unavailable, Overloaded, Rejected])
+async def test_what_dictation_fails_with_is_raised(backends, world, kind):
+    world.deaf = kind("no", tier="stt")
+    async with backends.dictate(DETECT, words=False) as dictation:
+        with pytest.raises(kind) as raised:
+            await _all(dictation)
+    assert raised.value.tier == "stt"
+
+
+@pytest.mark.parametrize("kind", [Unavailable, Overloaded, Rejected])
+async def test_what_speaking_fails_with_is_raised(backends, world, kind):
+    world.mute = kind("no", tier="tts")
+    async with backends.speak(start(True)) as speech:
+        await speech.say("Hi ")
+        with pytest.raises(kind) as raised:
+            await until(speech, sig.ReplyAudio)
+    assert raised.value.tier == "tts"
+
+
 async def test_thoughts_come_in_order_and_end_with_what_they_cost(backends):
     async with backends.think(start()) as thoughts:
         news = await until(thoughts, sig.ReplyEnded)
@@ -175,7 +224,7 @@ async def test_text_is_spoken_with_the_time_of_its_words(backends):
     audio = b"".join(s.pcm for s in sounds if isinstance(s, sig.ReplyAudio))
     words = [word for s in sounds if isinstance(s, sig.ReplyTiming) for word in s.words]
     assert len(audio) == 2 * 12_000
-    assert words == [(3, 0), (9, 250)]
+    assert words == [(3, 250), (9, 500)]
     assert {sound.response_id for sound in sounds} == {"resp_1"}
 
 
@@ -183,6 +232,54 @@ async def test_nothing_to_say_is_silence(backends):
     async with backends.speak(start(True)) as speech:
         await speech.finish()
         assert [sound async for sound in speech] == []
+
+
+async def test_a_profile_changes_who_serves_and_not_what_is_served(backends):
+    backends = backends.with_profile(Profile("p", (("groq", "llama"),), "whisper", ("kokoro",)))
+    assert await backends.transcribe(SPEECH, BY_HAND) == "hello"
+    async with backends.think(start()) as thoughts:
+        assert await until(thoughts, sig.ReplyEnded)
+    async with backends.speak(start(True)) as speech:
+        await speech.say("Hi ")
+        await until(speech, sig.ReplyAudio)
+
+
+DOCS = McpTool("docs", "https://mcp.example", authorization="s3cret", headers={"x-team": "a"})
+
+
+async def test_the_tools_of_a_server_are_listed_as_they_stand_on_the_wire(backends, world):
+    bare = {"name": "b", "description": "", "input_schema": {"type": "object"}, "annotations": None}
+    world.served = (SEARCH, bare)
+    assert await backends.list_tools(DOCS) == (SEARCH, bare)
+    assert world.servers == [DOCS]
+
+
+async def test_a_tool_is_called_and_what_it_returns_is_text(backends, world):
+    assert await backends.call_tool(DOCS, "search", '{"q":"vad"}') == "3 hits"
+    assert world.called == [("search", '{"q":"vad"}')]
+    assert world.servers == [DOCS]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"type": "protocol_error", "code": -32602, "message": "bad"},
+        {"type": "http_error", "code": 502, "message": "bad"},
+        {"type": "tool_execution_error", "message": "bad"},
+    ],
+)
+async def test_a_tool_that_fails_says_how(backends, world, error):
+    world.result = ToolFault(error)
+    assert await backends.call_tool(DOCS, "search", "{}") == ToolFault(error)
+
+
+@pytest.mark.parametrize("kind", [Unavailable, Overloaded, Rejected, Forbidden])
+async def test_a_server_that_cannot_be_asked_is_an_error(backends, world, kind):
+    world.unlisted = world.result = kind("no", tier="llm")
+    for asked in (backends.list_tools(DOCS), backends.call_tool(DOCS, "search", "{}")):
+        with pytest.raises(kind) as raised:
+            await asked
+        assert raised.value.tier == "llm"
 
 
 async def test_leaving_stops_the_work(backends, world):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from pocketsphinx import Decoder
 
@@ -37,13 +38,29 @@ def speech_s(pcm: bytes) -> float:
 
 def aligned_words(pcm: bytes, text: str) -> list[str]:
     """The words of a forced alignment of the text to PCM at 16 kHz; empty if it fails."""
+    return [word.text for word in alignment(pcm, text)]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+def alignment(pcm: bytes, text: str) -> list[Placed]:
+    """Where each word of the text is in PCM at 16 kHz; empty if it is not that text."""
     decoder = Decoder(samprate=EAR_HZ, lm=None, loglevel="FATAL")
     decoder.set_align_text(" ".join(words_of(text)))
     decoder.start_utt()
     decoder.process_raw(pcm, full_utt=True)
     decoder.end_utt()
     return [
-        re.sub(r"\(\d+\)$", "", segment.word)
+        Placed(
+            re.sub(r"\(\d+\)$", "", segment.word),
+            segment.start_frame * 10,
+            (segment.end_frame + 1) * 10,
+        )
         for segment in decoder.seg() or ()
         if not segment.word.startswith(("<", "["))
     ]

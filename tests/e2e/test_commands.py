@@ -9,8 +9,8 @@ import wave
 from pathlib import Path
 
 from tests.e2e import judges
-from tests.e2e.conftest import ROOT
 from tests.e2e.speech import DATA
+from tests.stack import ROOT
 
 LONDON = "what time is it in london today"
 

@@ -15,9 +15,9 @@ import pytest
 from redis.asyncio import Redis
 
 from mesh.stream import RECORD, fact_stream
-from tests.e2e.conftest import ROOT
 from tests.e2e.speech import recording, speak
 from tests.e2e.test_turns import until
+from tests.stack import ROOT
 
 CLIENT = """
     import json, sys

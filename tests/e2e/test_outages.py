@@ -10,9 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.e2e.conftest import running
 from tests.e2e.speech import recording, speak
 from tests.e2e.test_turns import until
+from tests.stack import running
 
 TOLD_S = 5.0  # what the issue promises a client
 

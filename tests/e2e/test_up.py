@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.conftest import ROOT, environment, running
+from tests.stack import ROOT, environment, running
 from voicemesh import talk
 from voicemesh.child import command_line
 

@@ -7,19 +7,21 @@ tests of one call can replace a tier's answer by a script.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 
+from gateway.backends import ToolFault
 from gateway.clients import MeshBackends
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Line, Listening, StartReply, Voice
 from gateway.realtime.items import FunctionCallOutput, Message
-from gateway.realtime.settings import RATE_HZ, ServerVad
+from gateway.realtime.settings import RATE_HZ, McpTool, ServerVad
 from mesh.dial import Link
-from mesh.errors import answering
+from mesh.errors import MeshError, answering, first_of
 from ovos.llm.v1 import llm_pb2 as llm
 from ovos.llm.v1 import llm_pb2_grpc
 from ovos.stt.v1 import stt_pb2 as stt
@@ -92,16 +94,43 @@ class Tiers(
             text = await self._backends.transcribe(request.audio, Listening(None))
         return stt.RecognizeResponse(transcript=stt.Transcript(text=text, is_final=True))
 
+    async def ListTools(self, request: Any, context: Any) -> Any:
+        found: tuple[dict[str, Any], ...] = ()
+        self.metadata.append(dict(context.invocation_metadata()))
+        async with answering(context):
+            found = await self._backends.list_tools(_mcp(request.server))
+        return llm.ListToolsResponse(tools=[_listed(tool) for tool in found])
+
+    async def CallTool(self, request: Any, context: Any) -> Any:
+        said: str | ToolFault = ""
+        self.metadata.append(dict(context.invocation_metadata()))
+        async with answering(context):
+            server = _mcp(request.server)
+            said = await self._backends.call_tool(server, request.name, request.arguments_json)
+        if isinstance(said, str):
+            return llm.CallToolResponse(output=said)
+        error = said.error
+        kind, code = _KINDS[error["type"]], error.get("code", 0)
+        return llm.CallToolResponse(error={"kind": kind, "code": code, "message": error["message"]})
+
     async def _serve(self, context: Any, response: type, usual: Script) -> None:
         call = Call(context, response)
         self.calls.append(call)
         self.metadata.append(dict(context.invocation_metadata()))
+        failure: BaseExceptionGroup[MeshError] | None = None
         async with answering(context):
-            await (self.scripts.pop(0) if self.scripts else usual)(call)
+            try:
+                await (self.scripts.pop(0) if self.scripts else usual)(call)
+            except* MeshError as errors:
+                failure = errors
+            if failure is not None:
+                raise first_of(failure)
 
     async def _listen(self, call: Call) -> None:
         config = await call.read_kind("config")
         await call.say(ready=stt.RecognitionReady(credit=ALL_CREDIT))
+        if not config.interim_results:
+            return await self._dictate(call, config)
         how = _how(config.endpointing)
         async with (
             self._backends.listen(how, config.resume_from_sample) as microphone,
@@ -121,6 +150,20 @@ class Tiers(
                     case "finish":
                         break
             telling.cancel()
+        await call.say(finished=stt.RecognitionFinished())
+
+    async def _dictate(self, call: Call, config: Any) -> None:
+        how, words = _how(config.endpointing), config.recognition.word_timestamps
+        async with (
+            self._backends.dictate(how, words=words) as dictation,
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(_tell_passages(call, dictation), name="tell")
+            while (request := await call.read()) is not None:
+                if request.WhichOneof("payload") == "finish":
+                    await dictation.finish()
+                    break
+                await dictation.hear(request.audio.data)
         await call.say(finished=stt.RecognitionFinished())
 
     async def _think(self, call: Call) -> None:
@@ -178,6 +221,30 @@ async def _tell_all(call: Call, microphone: Any) -> None:
                 await call.say(transcript=words)
 
 
+async def _tell_passages(call: Call, dictation: Any) -> None:
+    n = 0
+    async for passage in dictation:
+        n += 1
+        found = stt.Transcript(
+            utterance_id=f"u{n}",
+            text=passage.text,
+            is_final=True,
+            language_code=passage.language,
+            logprobs=[{"token": token, "logprob": p} for token, p in passage.logprobs],
+            **_at_16k(passage.start_ms, passage.end_ms),
+        )
+        for word in passage.words:
+            found.words.add(text=word.text, **_at_16k(word.start_ms, word.end_ms))
+        for turn in passage.speakers:
+            where = _at_16k(turn.start_ms, turn.end_ms)
+            found.segments.add(text=turn.text, speaker=turn.speaker, **where)
+        await call.say(transcript=found)
+
+
+def _at_16k(start_ms: int, end_ms: int) -> dict[str, int]:
+    return {"start_sample": start_ms * 16, "end_sample": end_ms * 16}
+
+
 async def _speak_all(call: Call, speech: Any) -> None:
     samples = chars = segment = 0
     words: tuple[tuple[int, int], ...] = ()
@@ -187,16 +254,35 @@ async def _speak_all(call: Call, speech: Any) -> None:
             continue
         segment += 1
         await call.say(segment_started={"segment": segment, "start_char": chars})
-        await call.say(audio={"segment": segment, "chunk": {"data": sound.pcm}})
+        timings = [{"end_char": end - chars, "start_sample": samples} for end, _ in words]
+        chunk = {"data": sound.pcm}
+        await call.say(audio={"segment": segment, "chunk": chunk, "words": timings})
         samples += len(sound.pcm) // 2
-        timings = [
-            {"end_char": end - chars, "start_sample": at_ms * RATE_HZ // 1000}
-            for end, at_ms in words
-        ]
         finished = {"segment": segment, "end_sample": samples, "words": timings}
         await call.say(segment_finished=finished)
         chars = words[-1][0] if words else chars
     await call.say(finished=tts.SynthesisFinished())
+
+
+_KINDS = {
+    "protocol_error": llm.MCP_ERROR_KIND_PROTOCOL,
+    "http_error": llm.MCP_ERROR_KIND_HTTP,
+    "tool_execution_error": llm.MCP_ERROR_KIND_EXECUTION,
+}
+
+
+def _mcp(server: llm.McpServer) -> McpTool:
+    secrets = {"authorization": server.authorization or None}
+    return McpTool(server.label, server.url, headers=dict(server.headers) or None, **secrets)
+
+
+def _listed(tool: dict[str, Any]) -> llm.McpTool:
+    return llm.McpTool(
+        name=tool["name"],
+        description=tool["description"],
+        input_schema_json=json.dumps(tool["input_schema"]),
+        annotations_json=json.dumps(tool["annotations"]) if tool["annotations"] else "",
+    )
 
 
 def _how(endpointing: stt.EndpointingConfig) -> Listening:

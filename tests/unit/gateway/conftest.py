@@ -13,6 +13,7 @@ from gateway.recorder import Recorder
 from ovos.persistence.v1 import persistence_pb2 as pb
 from tests.client import RealtimeClient
 from tests.fakes.backends import FakeBackends
+from tests.fakes.secrets import FakeSecrets
 from tests.unit.gateway.keys import KEY, keys_json
 
 
@@ -50,10 +51,28 @@ def recorder():
 
 
 @pytest.fixture
-async def http(aiohttp_client, keys_file, backends, recorder):
+def secrets():
+    return FakeSecrets()
+
+
+Gateway = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def gateway(aiohttp_client, keys_file, backends, recorder, secrets) -> Gateway:
+    """Starts one with settings of its own; returns a client without credentials."""
+
+    async def start(**settings: Any) -> Any:
+        config = Config(keys_file=keys_file, **settings)
+        return await aiohttp_client(app.build(config, backends, recorder, secrets))
+
+    return start
+
+
+@pytest.fixture
+async def http(gateway):
     """A client of the gateway's HTTP side, without credentials."""
-    config = Config(keys_file=keys_file)
-    return await aiohttp_client(app.build(config, backends, recorder))
+    return await gateway()
 
 
 Connect = Callable[..., Awaitable[RealtimeClient]]

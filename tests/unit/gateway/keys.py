@@ -8,6 +8,7 @@ from mesh import keys
 
 KEY = "sk-test-0123456789abcdef"
 PEPPER = "00ff"
+KEY_HASH = keys.hash_key(PEPPER, KEY)
 
 
 def keys_json(tenants: dict[str, str]) -> str:

@@ -1,29 +1,54 @@
+from __future__ import annotations
+
 import pytest
 
 from gateway import admission
+from gateway.backends import Profile
+from gateway.client_secrets import Preset
+from gateway.models import Models
 from gateway.realtime.refusals import Refused
 
-MODELS = ("gpt-realtime*", "ours")
+SUPPORT = Profile("support", voice="echo")
+MODELS = Models((SUPPORT,), ("gpt-realtime*", "ours"))
 
 
-def refused(query=(), headers=()):
+def wanted(query, headers=(), preset=None, strict=False):
+    return admission.wanted(dict(query), dict(headers), MODELS, preset, strict=strict)
+
+
+def refused(query, headers=(), preset=None, strict=False):
     with pytest.raises(Refused) as error:
-        admission.wanted_model(dict(query), dict(headers), MODELS)
+        wanted(query, headers, preset, strict)
     return error.value
+
+
+def preset(**fields):
+    return Preset(tenant="acme", expires_at_s=1, **{"model": "ours", **fields})
 
 
 @pytest.mark.parametrize("model", ["gpt-realtime", "gpt-realtime-2.1-mini", "ours"])
 def test_every_name_that_a_pattern_takes_is_served(model):
-    assert admission.wanted_model({"model": model}, {}, MODELS) == model
+    assert wanted({"model": model}) == admission.Wanted("realtime", model, MODELS.find(model))
+
+
+def test_a_name_brings_its_profile():
+    assert wanted({"model": "support"}).profile == SUPPORT
+
+
+def test_azure_calls_the_model_a_deployment():
+    assert wanted({"deployment": "ours", "api-version": "2025-04-01-preview"}).model == "ours"
 
 
 @pytest.mark.parametrize(
     ("query", "code", "close"),
     [
         ({}, "missing_model", 4000),
+        ({"model": ""}, "missing_model", 4000),
         ({"model": "gpt-nope"}, "invalid_model", 4000),
         ({"model": "gpt-realtime\0\n"}, "invalid_model", 4000),
-        ({"intent": "transcription"}, "invalid_value", 4000),
+        ({"model": "gpt-4o-mini-transcribe"}, "invalid_model", 4000),
+        ({"intent": "translation"}, "invalid_value", 4000),
+        ({"intent": "transcription", "model": "ours"}, None, 4000),
         ({"session_id": "sess_1"}, "session_not_found", 4004),
         ({"call_id": "rtc_1"}, "session_not_found", 4004),
     ],
@@ -35,15 +60,54 @@ def test_what_cannot_be_served_is_refused_with_its_code(query, code, close):
 
 
 @pytest.mark.parametrize(
+    "model",
+    ["gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize", "whisper-1", "gpt-realtime-whisper"],
+)
+def test_a_model_that_only_transcribes_is_no_realtime_model(model):
+    models = Models((), ("gpt-realtime",))
+    with pytest.raises(Refused) as error:
+        admission.wanted({"model": model}, {}, models)
+    assert error.value.refusal.message == f'Model "{model}" is not supported in Realtime API'
+
+
+def test_a_session_can_be_for_transcription_only():
+    assert wanted({"intent": "transcription"}) == admission.Wanted("transcription", "", Profile())
+    message = refused({"intent": "transcription", "model": "ours"}).refusal.message
+    assert message == "You must not provide a model parameter for transcription sessions"
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {"OpenAI-Beta": "realtime=v1"},
+        {"OpenAI-Beta": "assistants=v2, realtime=v1"},
         {"Sec-WebSocket-Protocol": "realtime, openai-beta.realtime-v1"},
     ],
 )
-def test_the_beta_dialect_is_refused_as_the_live_service_does(headers):
-    assert refused({"model": "ours"}, headers).refusal.code == "beta_api_shape_disabled"
+def test_the_handshake_marks_the_beta_dialect(headers):
+    assert wanted({"model": "ours"}, headers).beta
+    error = refused({"model": "ours"}, headers, strict=True)
+    assert error.refusal.code == "beta_api_shape_disabled"
 
 
-def test_a_pattern_is_listed_by_a_name_it_takes():
-    assert admission.names_of(("gpt-realtime*", "ours", "gpt-?x", "*")) == ["gpt-realtime", "ours"]
+def test_no_other_protocol_marks_it():
+    headers = {"Sec-WebSocket-Protocol": "realtime, openai-beta.realtime-v10"}
+    assert not wanted({"model": "ours"}, headers, strict=True).beta
+
+
+def test_a_secret_names_the_model_of_who_names_none():
+    assert wanted({}, (), preset()).model == "ours"
+
+
+def test_a_secret_that_was_made_for_a_model_opens_no_other():
+    assert wanted({"model": "support"}, (), preset()).model == "support"
+    assert wanted({"model": "support"}, (), preset(is_bound=True)).model == "ours"
+
+
+def test_a_secret_that_was_made_for_one_kind_of_session_opens_no_other():
+    assert wanted({"intent": "transcription"}, (), preset()).kind == "transcription"
+    bound = preset(kind="transcription", model="")
+    assert wanted({}, (), bound).kind == "transcription"
+    assert refused({"model": "ours"}, (), bound).refusal.code is None
+    error = refused({"intent": "transcription"}, (), preset(kind="realtime"))
+    assert error.refusal.code is None

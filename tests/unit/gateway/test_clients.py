@@ -6,6 +6,7 @@ import json
 import grpc
 import pytest
 
+from gateway.backends import Profile
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Line, Listening, StartReply, Voice
 from gateway.realtime.items import FunctionCall, FunctionCallOutput, InputText, Message
@@ -182,6 +183,23 @@ async def test_the_voice_and_its_speed_are_passed_on(mesh):
     assert (config.response_id, config.audio_format.sample_rate_hz) == ("resp_1", 24_000)
 
 
+async def test_a_profile_is_asked_of_each_tier(mesh):
+    backends, tiers = mesh
+    ours = Profile("p", (("groq", "llama"), ("offline", "")), "whisper", ("kokoro", "piper"))
+    backends = backends.with_profile(ours)
+    config = await generation((backends, tiers), StartReply("resp_1", "", ()))
+    assert [(m.provider, m.model) for m in config.models] == [("groq", "llama"), ("offline", "")]
+    async with backends.speak(SPOKEN) as speech:
+        await speech.finish()
+        assert [sound async for sound in speech] == []
+    assert tiers.calls[-1].requests[0].config.voice.engines == ["kokoro", "piper"]
+    async with backends.listen(Listening(None), 0) as microphone:
+        await microphone.hear(bytes(960))
+        await microphone.end_utterance("item_1")
+        assert await anext(aiter(microphone))
+    assert tiers.calls[-1].requests[0].config.recognition.model == "whisper"
+
+
 async def test_text_is_numbered(mesh):
     backends, tiers = mesh
     async with backends.speak(SPOKEN) as speech:
@@ -194,24 +212,25 @@ async def test_text_is_numbered(mesh):
 
 
 async def test_words_are_timed_in_the_whole_reply(mesh):
+    first = {"start_char": 0, "end_char": 2, "start_sample": 100 * MS}
+    second = {"start_char": 3, "end_char": 6, "start_sample": 300 * MS}
+
+    def audio(*words):
+        return {"audio": {"chunk": {"data": bytes(2 * MS)}, "words": words}}
+
     news = await sounds_of(
         mesh,
         {"segment_started": {"segment": 2, "text": "to you", "start_char": 6}},
-        {"audio": {"chunk": {"data": bytes(2 * MS)}}},
-        {
-            "segment_finished": {
-                "end_sample": 500 * MS,
-                "words": [
-                    {"start_char": 0, "end_char": 2, "start_sample": 100 * MS},
-                    {"start_char": 3, "end_char": 6, "start_sample": 300 * MS},
-                ],
-            }
-        },
+        audio(first),
+        audio(second),
+        {"segment_finished": {"end_sample": 500 * MS, "words": [first, second]}},
         {"finished": {}},
     )
     assert news == [
         sig.ReplyAudio("resp_1", bytes(2 * MS)),
-        sig.ReplyTiming("resp_1", ((8, 100), (12, 300))),
+        sig.ReplyTiming("resp_1", ((8, 300),)),
+        sig.ReplyAudio("resp_1", bytes(2 * MS)),
+        sig.ReplyTiming("resp_1", ((12, 500),)),
     ]
 
 
@@ -228,7 +247,7 @@ async def test_a_voice_without_timings_has_its_words_spread_evenly(mesh):
         {"finished": {}},
     )
     timings = [sound.words for sound in news if isinstance(sound, sig.ReplyTiming)]
-    assert timings == [((3, 0), (7, 571)), ((12, 1200),)]
+    assert timings == [((3, 571), (7, 1000)), ((12, 2000),)]
 
 
 async def test_a_worse_voice_and_a_broken_one_are_told(mesh):

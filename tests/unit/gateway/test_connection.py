@@ -173,3 +173,68 @@ async def test_a_bug_ends_its_session_with_an_error_and_no_other(client, connect
     backends.fail = None
     await other.send("response.create")
     assert (await other.until("response.done"))["response"]["status"] == "completed"
+
+
+DOCS = {
+    "type": "mcp", "server_label": "docs", "server_url": "https://mcp.example",
+    "authorization": "s3cret-token", "headers": {"x-team": "s3cret-header"},
+}  # fmt: skip
+
+
+async def _with_docs(client, **more):
+    session = {"type": "realtime", "output_modalities": ["text"], "tools": [{**DOCS, **more}]}
+    await client.send("session.update", session=session)
+
+
+async def test_a_tool_of_a_server_goes_round(client, backends, recorder, caplog):
+    caplog.set_level("DEBUG")
+    backends.call = ("search", '{"q":"vad"}')
+    await _with_docs(client, require_approval="never")
+    await client.send("response.create")
+    done = (await client.until("response.done"))["response"]
+    assert [(i["type"], i["output"]) for i in done["output"]] == [("mcp_call", "3 hits")]
+    assert backends.asked[0].tools[0].name == "search"
+    assert backends.servers[0].authorization == "s3cret-token"
+    await client.send("response.create")
+    done = (await client.until("response.done"))["response"]
+    assert done["output"][0]["content"][0]["text"] == "Hi there."
+    known = f"{client.got} {recorder.records} {[vars(r) for r in caplog.records]}"
+    assert "3 hits" in known
+    assert "s3cret" not in known
+
+
+async def test_a_call_that_must_be_approved(client, backends):
+    backends.call = ("search", '{"q":"vad"}')
+    await _with_docs(client)
+    await client.send("response.create")
+    [asked] = (await client.until("response.done"))["response"]["output"]
+    assert (asked["type"], backends.called) == ("mcp_approval_request", [])
+    answer = {"type": "mcp_approval_response", "approval_request_id": asked["id"], "approve": True}
+    await client.send("conversation.item.create", item=answer)
+    await client.until("response.mcp_call.completed")
+    assert backends.called == [("search", '{"q":"vad"}')]
+
+
+async def test_cancelling_stops_a_tool(client, backends):
+    backends.call = ("search", "{}")
+    await _with_docs(client, require_approval="never")
+    await client.until("mcp_list_tools.completed")
+    backends.tool_gate = asyncio.Event()
+    await client.send("response.create")
+    await client.until("response.mcp_call.in_progress")
+    await client.send("response.cancel")
+    done = await client.until("response.done")
+    assert done["response"]["output"][0]["error"]["type"] == "tool_execution_error"
+    async with asyncio.timeout(5):
+        while backends.open_streams > 1:  # the microphone
+            await asyncio.sleep(0)
+
+
+async def test_leaving_stops_lists(client, backends):
+    backends.tool_gate = asyncio.Event()
+    await _with_docs(client)
+    await client.until("mcp_list_tools.in_progress")
+    await client.close()
+    async with asyncio.timeout(5):
+        while backends.open_streams:
+            await asyncio.sleep(0)

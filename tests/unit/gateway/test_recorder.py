@@ -11,7 +11,16 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from gateway import recorder as module
 from gateway.realtime import effects as do
-from gateway.realtime.items import FunctionCall, FunctionCallOutput, InputText, Message
+from gateway.realtime.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputText,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpTools,
+    Message,
+)
 from gateway.recorder import Facts, Recorder
 from mesh.stream import RECORD, connect, fact_stream
 from ovos.common.v1 import common_pb2
@@ -232,6 +241,31 @@ def test_every_fact_says_whose_it_is_and_has_an_id_that_sorts_by_time(facts, kep
             pb.ITEM_TYPE_FUNCTION_CALL_OUTPUT,
             pb.ITEM_ROLE_TOOL,
             '{"call_id":"call_1","output":"21"}',
+        ),
+        (
+            McpTools("item_1", "docs", ({"name": "search", "input_schema": {"type": "object"}},)),
+            pb.ITEM_TYPE_MCP_LIST_TOOLS,
+            pb.ITEM_ROLE_TOOL,
+            '{"server_label":"docs","tools":["search"]}',
+        ),
+        (
+            McpCall("item_1", "docs", "search", "{}", "mcpr_1", "3 hits"),
+            pb.ITEM_TYPE_MCP_CALL,
+            pb.ITEM_ROLE_ASSISTANT,
+            '{"server_label":"docs","name":"search","arguments":"{}",'
+            '"approval_request_id":"mcpr_1","output":"3 hits","error":null}',
+        ),
+        (
+            McpApprovalRequest("item_1", "docs", "search", "{}"),
+            pb.ITEM_TYPE_MCP_APPROVAL_REQUEST,
+            pb.ITEM_ROLE_ASSISTANT,
+            '{"server_label":"docs","name":"search","arguments":"{}"}',
+        ),
+        (
+            McpApprovalResponse("item_1", "mcpr_1", True),
+            pb.ITEM_TYPE_MCP_APPROVAL_RESPONSE,
+            pb.ITEM_ROLE_USER,
+            '{"approval_request_id":"mcpr_1","approve":true}',
         ),
     ],
 )

@@ -83,8 +83,8 @@ async def test_a_spoken_reply_ends_after_its_audio(stage, listener, backends):
     assert set(frames[:-1]) == {FRAME_BYTES}
     assert listener.kinds()[-1] is sig.ReplyEnded
     assert [s.words for s in listener.heard if isinstance(s, sig.ReplyTiming)] == [
-        ((3, 0),),
-        ((9, 250),),
+        ((3, 250),),
+        ((9, 500),),
     ]
     assert backends.open_streams == 0
 
@@ -108,6 +108,20 @@ async def test_a_failure_is_reported_with_its_tier(stage, listener, backends, st
     await reply.run(start, stage, listener)
     assert listener.heard == [sig.ReplyFailed("resp_1", code, told(error))]
     assert backends.open_streams == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "type_"),
+    [
+        ("insufficient_quota", "insufficient_quota"),
+        ("rate_limit_exceeded", "rate_limit_error"),
+        ("context_length_exceeded", "invalid_request_error"),
+    ],
+)
+async def test_a_code_of_the_provider_is_passed_on(stage, listener, backends, code, type_):
+    error = backends.fail = Unavailable("no provider", tier="llm", code=code)
+    await reply.run(WRITTEN, stage, listener)
+    assert listener.heard == [sig.ReplyFailed("resp_1", code, told(error), type_)]
 
 
 async def test_cancelling_ends_everything_without_a_word(stage, listener, backends):

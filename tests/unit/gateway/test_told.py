@@ -15,3 +15,10 @@ def test_a_client_is_told_no_addresses(kind):
 
 def test_a_client_is_told_what_is_wrong_with_its_request():
     assert told(Rejected("tool_choice names no tool", tier="llm")) == "tool_choice names no tool"
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "rate_limit_exceeded"])
+def test_a_client_is_told_what_the_provider_lacks(code):
+    sentence = told(Unavailable(ADDRESS, tier="llm", code=code))
+    assert "provider" in sentence
+    assert ADDRESS not in sentence

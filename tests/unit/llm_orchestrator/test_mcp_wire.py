@@ -72,7 +72,7 @@ def test_headers_that_cannot_be_set_are_refused_without_being_quoted(fields):
 def test_arguments_are_an_object():
     assert mcp_wire.arguments_of('{"a": 1}') == {"a": 1}
     assert mcp_wire.arguments_of("") == {}
-    for wrong in ("{", "[]", "1", "null"):
+    for wrong in ("{", "[]", "1", "null", "[" * 100_000):
         with pytest.raises(Rejected) as caught:
             mcp_wire.arguments_of(wrong)
         assert caught.value.param == "arguments_json"

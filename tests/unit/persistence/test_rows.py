@@ -35,6 +35,15 @@ def test_an_item_goes_to_the_wire_as_it_came():
     assert rows.item(body) == made
 
 
+@pytest.mark.parametrize("type_", [n for n in pb.ItemType.values() if n])
+def test_an_item_of_every_type_keeps_it(type_):
+    made = item().item
+    made.type = type_
+    body = fact(record("item", made)).body
+    assert isinstance(body, facts.Item)
+    assert rows.item(body).type == type_
+
+
 def test_an_item_without_a_time_was_added_when_it_was_reported():
     body = fact(item(at=NOON)).body
     assert isinstance(body, facts.Item)

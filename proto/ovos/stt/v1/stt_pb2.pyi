@@ -730,7 +730,7 @@ class TokenLogprob(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     LOGPROB_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """The token as written; all of a transcript put together are its text."""
+    """The token as written, here a word; all of a transcript put together are its text."""
     logprob: _builtins.float
     """Natural logarithm of its probability."""
     def __init__(

@@ -7,7 +7,8 @@ import pytest
 
 from gateway.realtime import client_events as ce
 from gateway.realtime import server_events as ev
-from gateway.realtime.codec import decode, encode
+from gateway.realtime.client_events import KINDS
+from gateway.realtime.codec import decode, encode, encode_fields
 from gateway.realtime.refusals import Refusal
 
 
@@ -68,3 +69,16 @@ def test_an_event_id_that_cannot_be_echoed_is_refused_without_it(event_id, code)
     assert isinstance(refusal, Refusal)
     assert refusal.event_id is None
     assert (refusal.code or "").startswith(code)
+
+
+def test_a_dialect_is_a_table_of_events():
+    kinds = {"clear": KINDS["input_audio_buffer.clear"]}
+    assert decode('{"type":"clear","event_id":"e"}', kinds) == ce.ClearAudio("e")
+    refusal = decode('{"type":"input_audio_buffer.clear"}', kinds, ["clear"])
+    assert isinstance(refusal, Refusal)
+    assert refusal.message.endswith("Value must be 'clear'.")
+
+
+def test_a_message_can_be_made_of_fields():
+    sent = json.loads(encode_fields("some.event", {"a": [1]}, "event_1"))
+    assert sent == {"event_id": "event_1", "type": "some.event", "a": [1]}

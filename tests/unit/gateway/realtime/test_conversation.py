@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.realtime.conversation import Conversation, Entry, words_of
+from gateway.realtime.conversation import Conversation, Entry, lines_of, words_of
 from gateway.realtime.items import (
     FunctionCall,
     FunctionCallOutput,
@@ -27,7 +27,7 @@ def conversation():
 
 
 def order(conversation: Conversation) -> list[str]:
-    return [line.item.id for line in conversation.lines()]
+    return [line.item.id for line in lines_of(conversation.entries())]
 
 
 def test_items_are_appended_first_or_after_another(conversation):
@@ -69,12 +69,13 @@ def test_only_finished_items_are_context(conversation):
     assert order(conversation) == ["a", "b", "c"]
 
 
-def test_items_without_words_are_awaited_in_order(conversation):
-    conversation.insert(entry("d", awaited=True))
-    conversation.insert(entry("b", awaited=True))
-    assert conversation.awaited() == ["d", "b"]
-    assert conversation.find_awaited("b") is conversation.find("b")
-    assert conversation.find_awaited("a") is None
+def test_nobody_awaits_the_words_of_what_was_deleted(conversation):
+    awaited = entry("d", awaited=True)
+    conversation.insert(awaited)
+    assert conversation.holds(awaited)
+    conversation.remove(awaited)
+    assert not conversation.holds(awaited)
+    assert not awaited.awaited
 
 
 def test_calls_are_known_by_their_call_id(conversation):
@@ -83,24 +84,25 @@ def test_calls_are_known_by_their_call_id(conversation):
     assert not conversation.has_call("call_2")
 
 
-def test_what_was_heard_ends_with_the_last_word_that_had_begun():
+def test_a_word_that_was_cut_off_was_not_heard():
     spoken = Entry(Message("a", "assistant"), spoken="one two three")
-    spoken.words = [(3, 0), (7, 250), (13, 500)]
+    spoken.words = [(3, 250), (7, 500), (13, 750)]
     assert spoken.heard(0) == ""
-    assert spoken.heard(1) == "one"
+    assert spoken.heard(150) == ""
     assert spoken.heard(250) == "one"
-    assert spoken.heard(251) == "one two"
+    assert spoken.heard(400) == "one"
+    assert spoken.heard(490) == "one two"  # but for its last sound
     assert spoken.heard(9_000) == "one two three"
 
 
 def test_a_sentence_without_timing_yet_is_taken_to_come_at_an_ordinary_pace():
     spoken = Entry(Message("a", "assistant"), spoken="one two three four five six seven")
     assert spoken.heard(0) == ""
-    assert spoken.heard(1000) == "one two"
+    assert spoken.heard(1000) == "one two three"
     assert spoken.heard(60_000) == spoken.spoken
-    spoken.words = [(3, 0), (7, 400)]
-    assert spoken.heard(300) == "one"
-    assert spoken.heard(500) == "one two"
+    spoken.words = [(3, 400), (7, 800)]
+    assert spoken.heard(500) == "one"
+    assert spoken.heard(900) == "one two"
     assert spoken.heard(2000) == "one two three four five"
 
 

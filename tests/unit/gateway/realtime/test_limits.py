@@ -7,8 +7,16 @@ import pytest
 from gateway.realtime import client_events as ce
 from gateway.realtime import signals as sig
 from gateway.realtime.codec import decode
-from gateway.realtime.conversation import MAX_CONTEXT, MAX_ITEMS, Conversation, Entry
-from gateway.realtime.items import MAX_PARTS, MAX_TEXT, InputText, Message
+from gateway.realtime.conversation import (
+    MAX_CONTEXT,
+    MAX_ITEMS,
+    MAX_PICTURES,
+    Conversation,
+    Entry,
+    lines_of,
+)
+from gateway.realtime.items import InputImage, InputText, Message
+from gateway.realtime.new_items import MAX_PARTS, MAX_TEXT
 from gateway.realtime.refusals import Refusal, Refused
 from gateway.realtime.turns import LOSSES_PER_ERROR, MAX_BUFFERED_MS
 
@@ -41,7 +49,7 @@ def test_tools_and_tracing_are_bounded():
     assert isinstance(update(tools=tools(5, 30_000)), ce.UpdateSession)
     assert update(tools=tools(1, 40_000)).code == "object_above_max_size"
     assert update(tools=tools(20, 30_000)).code == "value_above_max_size"
-    assert update(tracing={"x": "y" * 40_000}).code == "object_above_max_size"
+    assert update(tracing={"metadata": {"x": "y" * 40_000}}).code == "object_above_max_size"
 
 
 def test_a_wrong_value_is_not_echoed_whole():
@@ -67,13 +75,21 @@ def test_a_request_carries_the_newest_items_that_fit():
     conversation = Conversation("conv_1")
     for n in range(5):
         conversation.insert(message(n, str(n) * (MAX_CONTEXT // 2)))
-    assert [line.text[0] for line in conversation.lines()] == ["3", "4"]
+    assert [line.text[0] for line in lines_of(conversation.entries())] == ["3", "4"]
 
 
 def test_one_item_that_is_too_long_is_still_asked():
     conversation = Conversation("conv_1")
     conversation.insert(message(1, "x" * (MAX_CONTEXT + 1)))
-    assert len(conversation.lines()) == 1
+    assert len(lines_of(conversation.entries())) == 1
+
+
+def test_a_request_carries_the_newest_pictures_that_fit():
+    large = (InputImage("x" * (MAX_PICTURES // 2)),)
+    entries = [message(n) for n in range(3)]
+    for entry in entries:
+        entry.images = large
+    assert [bool(line.images) for line in lines_of(entries)] == [False, True, True]
 
 
 def test_push_to_talk_ends_after_five_minutes(script):

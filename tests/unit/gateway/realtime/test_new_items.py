@@ -8,11 +8,18 @@ from gateway.realtime.items import (
     FunctionCall,
     FunctionCallOutput,
     InputAudio,
+    InputImage,
     InputText,
+    McpApprovalResponse,
     Message,
-    NewItem,
     OutputText,
+)
+from gateway.realtime.new_items import (
+    MAX_IMAGE,
+    NewItem,
+    Reference,
     audio_bytes,
+    input_item,
     new_item,
 )
 from gateway.realtime.refusals import Refusal, Refused
@@ -80,11 +87,11 @@ def test_status_and_object_are_ignored():
 @pytest.mark.parametrize(
     ("role", "type_", "message_"),
     [
-        ("user", "text", "Invalid value: 'text'. Supported values are: 'input_text' and 'input_"),
+        ("user", "text", "Invalid value: 'text'. Supported values are: 'input_text', 'input_aud"),
         ("system", "text", "Invalid value: 'text'. Value must be 'input_text'."),
         ("assistant", "text", "Invalid value: 'text'. Value must be 'output_text'."),
         ("assistant", "output_audio", "Invalid value: 'output_audio'. Value must be 'output_te"),
-        ("user", "input_image", "Invalid value: 'input_image'."),
+        ("system", "input_image", "Invalid value: 'input_image'."),
     ],
 )
 def test_content_that_a_role_may_not_have_is_refused(role, type_, message_):
@@ -99,7 +106,8 @@ def test_content_that_a_role_may_not_have_is_refused(role, type_, message_):
         (1, "item", "invalid_type"),
         ({}, "item.type", "missing_required_parameter"),
         ({"type": ["message"]}, "item.type", "invalid_type"),
-        ({"type": "mcp_approval_response"}, "item.type", "invalid_value"),
+        ({"type": "mcp_call"}, "item.type", "invalid_value"),
+        ({"type": "mcp_approval_response"}, "item.approval_request_id", "missing_required_par"),
         ({"type": "item_reference", "id": "i"}, "item.type", "invalid_value"),
         ({"type": "message"}, "item.role", "missing_required_parameter"),
         ({"type": "message", "role": "user"}, "item.content", "missing_required_parameter"),
@@ -134,3 +142,57 @@ def test_audio_that_is_no_base64_is_refused(value):
 def test_audio_without_a_byte_is_refused():
     with pytest.raises(Refused, match="but got empty bytes"):
         audio_bytes("", "audio")
+
+
+PNG = "data:image/png;base64,iVBORw0KGgo="
+
+
+def test_pictures_are_read():
+    part = {"type": "input_image", "image_url": PNG, "detail": "low"}
+    assert new_item(message("user", text("what?"), part), "item").item == Message(
+        "", "user", (InputText("what?"), InputImage(PNG, "low"))
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/cat.png",
+        "data:image/gif;base64,iVBORw0KGgo=",
+        "data:image/png;base64,",
+        "data:image/png;base64,@@",
+        "data:image/png,iVBORw0KGgo=",
+        "",
+    ],
+)
+def test_what_is_no_picture_is_refused(url):
+    refused = refusal(message("user", {"type": "input_image", "image_url": url}))
+    assert (refused.code, refused.param) == ("invalid_value", "item.content[0].image_url")
+
+
+def test_a_picture_is_bounded():
+    huge = "data:image/png;base64," + "A" * MAX_IMAGE
+    refused = refusal(message("user", {"type": "input_image", "image_url": huge}))
+    assert refused.code == "string_above_max_length"
+
+
+def test_an_approval_is_read():
+    given = {"type": "mcp_approval_response", "approval_request_id": "r", "approve": False}
+    assert new_item(given, "item").item == McpApprovalResponse("", "r", False)
+    with_reason = new_item({**given, "reason": "no"}, "item").item
+    assert with_reason == McpApprovalResponse("", "r", False, "no")
+
+
+def test_nothing_is_approved_in_passing():
+    given = {"type": "mcp_approval_response", "approval_request_id": "r", "approve": True}
+    with pytest.raises(Refused) as raised:
+        input_item(given, "response.input[0]")
+    assert raised.value.refusal.param == "response.input[0].type"
+
+
+def test_input_may_refer_to_items():
+    assert input_item({"type": "item_reference", "id": "i"}, "response.input[0]") == Reference(
+        "i", "response.input[0].id"
+    )
+    new = input_item(message("user", text("a")), "response.input[0]")
+    assert isinstance(new, NewItem)

@@ -33,9 +33,9 @@ def test_items_that_do_not_exist_have_one_code_a_verb():
 
 
 def test_what_is_not_served_says_where_and_what():
-    refusal = refusals.not_yet("session.prompt", "Stored prompts").refusal
-    assert refusal.param == "session.prompt"
-    assert refusal.message == "Stored prompts is not available on this server yet."
+    refusal = refusals.not_here("session.tools[0].connector_id", "A connector").refusal
+    assert refusal.param == "session.tools[0].connector_id"
+    assert refusal.message == "A connector is not available on this server."
 
 
 @pytest.mark.parametrize(

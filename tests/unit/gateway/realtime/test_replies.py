@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
+
+import pytest
+
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
+from gateway.realtime.client_events import AppendAudio, CreateResponse
 from gateway.realtime.settings import Settings, Tool
 from tests.script import Script, only, pcm, types
 
@@ -134,7 +140,7 @@ def test_a_response_waits_for_every_recording(script):
 
 def test_a_failure_is_told_in_response_done(script):
     rid = script.respond()
-    [done, _] = script.hears(sig.ReplyFailed(rid, "llm_unavailable", "nobody answers"))
+    [done] = script.hears(sig.ReplyFailed(rid, "llm_unavailable", "nobody answers"))
     assert done["response"]["status"] == "failed"
     assert done["response"]["status_details"] == {
         "type": "failed",
@@ -174,3 +180,90 @@ def test_the_voice_is_fixed_once_the_model_has_spoken():
     error = script.error("response.create", response={"audio": {"output": {"voice": "sage"}}})
     assert (error["code"], error["param"]) == ("cannot_update_voice", "response.audio.output.voice")
     script.respond(audio={"output": {"voice": "alloy"}})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "asked"),
+    [
+        ({"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
+        ({"reasoning": {"effort": "low"}}, {"reasoning_effort": "low"}),
+        ({"audio": {"output": {"voice": "sage"}}}, {"voice": do.Voice("sage", 1.0)}),
+        ({"output_modalities": ["text"]}, {"voice": None}),
+        ({"tools": []}, {"tools": ()}),
+        ({"tools": None, "tool_choice": None}, {"tools": (Tool("f"),), "tool_choice": "required"}),
+        ({"instructions": ""}, {"instructions": ""}),
+        ({"instructions": None}, {"instructions": "Long."}),
+        ({"max_output_tokens": "inf"}, {"max_output_tokens": None}),
+    ],
+)
+def test_each_override_reaches_the_model_once(script, wanted, asked):
+    session = {
+        "instructions": "Long.",
+        "max_output_tokens": 100,
+        "tools": [{"type": "function", "name": "f"}],
+        "tool_choice": "required",
+    }
+    script.send("session.update", session={"type": "realtime", **session})
+    plain = only(script.send("response.create"), do.StartReply)[0]
+    script.send("response.cancel")
+    [start] = only(script.send("response.create", response=wanted), do.StartReply)
+    assert replace(start, response_id="") == replace(plain, response_id="", **asked)
+    script.send("response.cancel")
+    assert replace(only(script.send("response.create"), do.StartReply)[0], response_id="") == (
+        replace(plain, response_id="")
+    )
+
+
+def test_the_format_of_one_response(script):
+    format_ = {"output": {"format": {"type": "audio/pcmu"}}}
+    rid = script.respond(audio=format_)
+    events = script.hears(sig.ReplyText(rid, "hi"), sig.ReplyAudio(rid, pcm(30)))
+    assert len(base64.b64decode(events[-1]["delta"])) == 240
+    *_, done, _ = script.hears(sig.ReplyEnded(rid, sig.Tokens()))
+    assert done["response"]["audio"]["output"]["format"] == {"type": "audio/pcmu"}
+    rid = script.respond()
+    events = script.hears(sig.ReplyText(rid, "hi"), sig.ReplyAudio(rid, pcm(30)))
+    assert base64.b64decode(events[-1]["delta"]) == pcm(30)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{"type": "function", "name": "g"}, {"type": "mcp", "server_label": "nope"}],
+)
+def test_what_must_be_called_has_to_be_there(script, choice):
+    tools = [{"type": "function", "name": "f"}]
+    error = script.error("response.create", response={"tools": tools, "tool_choice": choice})
+    assert (error["code"], error["param"]) == ("invalid_value", "response.tool_choice")
+    script.respond(tools=tools, tool_choice={"type": "function", "name": "f"})
+
+
+def test_what_an_answer_cost_is_told_with_it_unless_it_failed(script):
+    def told(rid: str, end: sig.Reply) -> list[do.TellLimits]:
+        effects = script.take(end)
+        return only(effects, do.TellLimits)
+
+    tokens = sig.Tokens(10, 0, 2)
+    assert told(script.respond(), sig.ReplyEnded("resp_2", tokens)) == [do.TellLimits(12)]
+    assert told(script.respond(), sig.ReplyEnded("resp_3", tokens, "content_filter")) == [
+        do.TellLimits(12)
+    ]
+    assert told(script.respond(), sig.ReplyFailed("resp_4", "x", "y")) == []
+    script.respond()
+    assert only(script.send("response.cancel"), do.TellLimits) == [do.TellLimits(0)]
+
+
+def test_speech_of_the_user_is_counted_by_its_length(script):
+    script.take(AppendAudio(pcm(1000)))
+    [start] = only(script.utterance(), do.StartReply)  # 800 ms
+    script.hears(sig.ReplyText(start.response_id, "hi"))
+    script.hears(sig.ReplyAudio(start.response_id, pcm(120)))
+    *_, done, _ = script.hears(sig.ReplyEnded(start.response_id, sig.Tokens(10, 4, 2)))
+    usage = done["response"]["usage"]
+    assert usage["input_token_details"]["audio_tokens"] == 8
+    assert usage["output_token_details"] == {"text_tokens": 2, "audio_tokens": 3}
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (18, 5, 23)
+
+
+def test_a_temperature_of_the_beta_reaches_the_model(script):
+    [start] = only(script.session.receive(CreateResponse({"temperature": 0.9})), do.StartReply)
+    assert start.temperature == 0.9

@@ -164,7 +164,7 @@ def spoken_answer(script: Script) -> tuple[str, str]:
     rid = script.respond()
     [added, *_] = script.hears(
         sig.ReplyText(rid, "one two three"),
-        sig.ReplyTiming(rid, ((3, 0), (7, 250), (13, 500))),
+        sig.ReplyTiming(rid, ((3, 200), (7, 450), (13, 700))),
         sig.ReplyAudio(rid, pcm(600)),
     )
     return rid, added["item"]["id"]
@@ -198,7 +198,7 @@ def test_a_finished_answer_is_kept_whole():
 def test_what_the_client_says_was_heard_counts_before_and_after_the_end(truncates_first):
     script = Script(lead_ms=400)
     _, item_id = spoken_answer(script)
-    heard = {"item_id": item_id, "content_index": 0, "audio_end_ms": 400}
+    heard = {"item_id": item_id, "content_index": 0, "audio_end_ms": 500}
     steps = [("conversation.item.truncate", heard), ("response.cancel", {})]
     for type_, fields in steps if truncates_first else reversed(steps):
         effects = script.send(type_, **fields)

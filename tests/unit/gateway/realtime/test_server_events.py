@@ -66,5 +66,5 @@ def test_parts_are_named_otherwise_than_content():
 
 
 def test_no_limits_are_an_empty_list():
-    event = json.loads(encode(ev.RateLimitsUpdated(), "event_1"))
+    event = json.loads(encode(ev.RateLimitsUpdated(()), "event_1"))
     assert wire.check(event)["rate_limits"] == []

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import base64
+
+import pytest
+
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
-from gateway.realtime.refusals import Refusal
-from gateway.realtime.settings import ServerVad
-from tests.script import only, pcm, types
+from gateway.realtime.refusals import Refusal, Refused
+from gateway.realtime.settings import ServerVad, Settings
+from tests.script import Script, only, pcm, types
 
 ITEM = "conversation.item"
 
@@ -148,11 +152,14 @@ def test_truncating_keeps_what_was_heard_and_drops_the_transcript(script):
     item_id = script.hears(sig.ReplyText(rid, "one two"), sig.ReplyAudio(rid, pcm(600)))[0]["item"][
         "id"
     ]
-    script.hears(sig.ReplyTiming(rid, ((3, 0), (7, 300))), sig.ReplyEnded(rid, sig.Tokens()))
+    script.hears(sig.ReplyTiming(rid, ((3, 80), (7, 300))), sig.ReplyEnded(rid, sig.Tokens()))
     [truncated] = script.says(f"{ITEM}.truncate", item_id=item_id, content_index=0, audio_end_ms=90)
     assert (truncated["item_id"], truncated["audio_end_ms"]) == (item_id, 90)
     [retrieved] = script.says(f"{ITEM}.retrieve", item_id=item_id)
-    assert retrieved["item"]["content"] == [{"type": "output_audio", "transcript": ""}]
+    heard = base64.b64encode(pcm(90)).decode()
+    assert retrieved["item"]["content"] == [
+        {"type": "output_audio", "transcript": "", "audio": heard}
+    ]
     [start] = only(script.send("response.create"), do.StartReply)
     assert start.context[0].text == "one"
 
@@ -189,3 +196,111 @@ def test_items_are_kept_for_history_in_order(script):
     assert record.fact.text == "zero"
     later = only(script.send(f"{ITEM}.create", item=item), do.Record)[0]
     assert later.fact.ordinal > record.fact.ordinal
+
+
+def test_tracing_stays_once_it_is_on(script):
+    def trace(how: object) -> dict[str, object]:
+        return {"session": {"type": "realtime", "instructions": "x", "tracing": how}}
+
+    script.says("session.update", **trace(None))
+    script.says("session.update", **trace("auto"))
+    assert types(script.says("session.update", **trace("auto"))) == ["session.updated"]
+    for how in (None, {"workflow_name": "w"}):
+        error = script.error("session.update", **trace(how))
+        assert (error["code"], error["param"]) == ("invalid_value", "session.tracing")
+    [updated] = script.says("session.update", session={"type": "realtime"})
+    assert updated["session"]["tracing"] == "auto"
+
+
+def test_a_preset_is_there_from_the_start():
+    preset = {
+        "type": "realtime",
+        "instructions": "Be terse.",
+        "audio": {"input": {"turn_detection": None, "format": {"type": "audio/pcmu"}}},
+        "tracing": "auto",
+    }
+    script = Script(preset=preset)
+    listen, created = script.session.open()
+    assert listen.how.turn_detection is None
+    session = script.sent([created])[0]["session"]
+    assert session["instructions"] == "Be terse."
+    assert session["audio"]["input"]["format"] == {"type": "audio/pcmu"}
+    [hear] = only(script.send("input_audio_buffer.append", audio="//8="), do.Hear)
+    assert len(hear.pcm) == 2 * 3 * 2
+    off = {"type": "realtime", "tracing": None}
+    assert script.error("session.update", session=off)["param"] == "session.tracing"
+
+
+def test_null_in_a_preset_means_the_servers_default():
+    settings = Settings(instructions="Be kind.")
+    script = Script(settings, preset={"type": "realtime", "instructions": "Be terse."})
+    [updated] = script.says("session.update", session={"type": "realtime", "instructions": None})
+    assert updated["session"]["instructions"] == "Be kind."
+
+
+def test_a_preset_for_the_other_kind_of_session_is_refused():
+    with pytest.raises(Refused):
+        Script(preset={"type": "transcription"})
+
+
+def picture(characters: int) -> dict[str, object]:
+    data = base64.b64encode(bytes(characters // 4 * 3)).decode()
+    return {"type": "input_image", "image_url": f"data:image/png;base64,{data}"}
+
+
+@pytest.mark.parametrize(("characters", "is_echoed"), [(400, True), (600 << 10, False)])
+def test_a_large_picture_reaches_the_model_and_no_event(script, characters, is_echoed):
+    part = picture(characters)
+    item = {"type": "message", "role": "user", "content": [part]}
+    added, done = script.says(f"{ITEM}.create", item=item)
+    told = {"type": "input_image", "image_url": part["image_url"], "detail": "auto"}
+    assert added["item"]["content"] == [told if is_echoed else {**told, "image_url": None}]
+    assert done["item"] == added["item"]
+    [retrieved] = script.says(f"{ITEM}.retrieve", item_id=added["item"]["id"])
+    assert retrieved["item"] == added["item"]
+    [start] = only(script.send("response.create"), do.StartReply)
+    assert [image.image_url for image in start.context[0].images] == [part["image_url"]]
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        {"transcription": {"keywords": None, "languages": None, "delay": None}},
+        {"noise_reduction": {"type": "near_field", "strength": None}},
+    ],
+)
+def test_null_may_come_before_anything_was_set(script, heard):
+    session = {"type": "realtime", "audio": {"input": heard}}
+    [updated] = script.says("session.update", session=session)
+    [key] = heard
+    told = updated["session"]["audio"]["input"][key]
+    assert told in ({"model": None, "language": None, "prompt": None}, {"type": "near_field"})
+
+
+def test_a_server_may_be_chosen_without_a_tool(script):
+    server = {"type": "mcp", "server_label": "s", "server_url": "https://mcp.example/s"}
+    choice = {"type": "mcp", "server_label": "s", "name": None}
+    session = {"type": "realtime", "tools": [server], "tool_choice": choice}
+    [updated, *_] = script.says("session.update", session=session)
+    assert updated["session"]["tool_choice"] == {"type": "mcp", "server_label": "s"}
+
+
+def test_what_was_cut_off_cannot_be_had_back(script):
+    rid = script.respond()
+    [added, *_] = script.hears(sig.ReplyText(rid, "hi"), sig.ReplyAudio(rid, pcm(500)))
+    script.hears(sig.ReplyEnded(rid, sig.Tokens()))
+    cut = {"item_id": added["item"]["id"], "content_index": 0}
+    script.says(f"{ITEM}.truncate", **cut, audio_end_ms=100)
+    error = script.error(f"{ITEM}.truncate", **cut, audio_end_ms=300)
+    assert error["message"] == "Audio content of 100ms is already shorter than 300ms"
+    assert types(script.says(f"{ITEM}.truncate", **cut, audio_end_ms=50)) == [f"{ITEM}.truncated"]
+
+
+def test_an_answer_deleted_in_progress_is_not_kept_for_history(script):
+    rid = script.respond()
+    item_id = script.hears(sig.ReplyText(rid, "Well"))[0]["item"]["id"]
+    script.send(f"{ITEM}.delete", item_id=item_id)
+    effects = script.take(sig.ReplyEnded(rid, sig.Tokens()))
+    assert f"{ITEM}.done" not in types(script.sent(effects))
+    kept = [r.fact for r in only(effects, do.Record) if isinstance(r.fact, do.ItemKept)]
+    assert kept == []

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
-from gateway.realtime.refusals import Refusal, Refused
+from gateway.realtime.session_checks import PATCH
 from gateway.realtime.settings import (
-    PATCH,
+    LOGPROBS,
     Audio,
     AudioOutput,
+    McpTool,
+    NoiseReduction,
+    Pcmu,
+    Prompt,
+    Reasoning,
+    Retention,
+    SemanticVad,
     ServerVad,
     Settings,
+    TokenLimits,
     Tool,
     Transcription,
+    echo,
     merge,
 )
 
@@ -20,12 +28,6 @@ DEFAULT = Settings(instructions="Be kind.", audio=Audio(output=AudioOutput(voice
 
 def update(settings: Settings, **patch: object) -> Settings:
     return merge(settings, PATCH({"type": "realtime", **patch}, "session"), DEFAULT)
-
-
-def refusal(**patch: object) -> Refusal:
-    with pytest.raises(Refused) as refused:
-        PATCH({"type": "realtime", **patch}, "session")
-    return refused.value.refusal
 
 
 def vad(value: object) -> dict[str, object]:
@@ -142,85 +144,106 @@ def test_only_audio_speaks():
     assert not update(DEFAULT, output_modalities=["text"]).speaks
 
 
-@pytest.mark.parametrize(
-    ("patch", "param", "code"),
-    [
-        ({"bogus": 1}, "session.bogus", "unknown_parameter"),
-        ({"voice": "alloy"}, "session.voice", "unknown_parameter"),
-        ({"temperature": 0.8}, "session.temperature", "unknown_parameter"),
-        ({"instructions": 5}, "session.instructions", "invalid_type"),
-        ({"output_modalities": ["audio", "text"]}, "session.output_modalities", "invalid_value"),
-        ({"output_modalities": [1]}, "session.output_modalities[0]", "invalid_type"),
-        ({"max_output_tokens": 4097}, "session.max_output_tokens", "integer_above_max_value"),
-        ({"max_output_tokens": True}, "session.max_output_tokens", "invalid_type"),
-        ({"tool_choice": "some"}, "session.tool_choice", "invalid_value"),
-        ({"tool_choice": {"type": "mcp"}}, "session.tool_choice.type", "invalid_value"),
-        (
-            {"tools": [{"type": "function", "name": "a b"}]},
-            "session.tools[0].name",
-            "invalid_value",
-        ),
-        ({"tools": [{"type": "function"}]}, "session.tools[0].name", "missing_required_parameter"),
-        ({"tools": [{"type": "mcp"}]}, "session.tools[0].type", "invalid_value"),
-        ({"truncation": "disabled"}, "session.truncation", "invalid_value"),
-        ({"prompt": {"id": "p"}}, "session.prompt", "invalid_value"),
-        ({"include": ["x"]}, "session.include", "invalid_value"),
-        ({"reasoning": {"effort": "low"}}, "session.reasoning", "invalid_value"),
-        ({"tracing": "always"}, "session.tracing", "invalid_value"),
-        (
-            {"audio": {"input": {"format": {"type": "audio/pcmu"}}}},
-            "session.audio.input.format.type",
-            "invalid_value",
-        ),
-        (
-            {"audio": {"output": {"format": {"type": "audio/pcm", "rate": 48000}}}},
-            "session.audio.output.format.rate",
-            "integer_above_max_value",
-        ),
-        (
-            {"audio": {"input": {"noise_reduction": {"type": "near_field"}}}},
-            "session.audio.input.noise_reduction",
-            "invalid_value",
-        ),
-        (
-            {"audio": {"output": {"speed": 1.6}}},
-            "session.audio.output.speed",
-            "decimal_above_max_value",
-        ),
-        ({"audio": {"output": {"voice": "a b"}}}, "session.audio.output.voice", "invalid_value"),
-        (vad({"type": "semantic_vad"}), "session.audio.input.turn_detection.type", "invalid_value"),
-        (
-            vad({"threshold": 0.5}),
-            "session.audio.input.turn_detection.type",
-            "missing_required_parameter",
-        ),
-        (
-            vad({"type": "server_vad", "threshold": 1.1}),
-            "session.audio.input.turn_detection.threshold",
-            "decimal_above_max_value",
-        ),
-        (
-            vad({"type": "server_vad", "idle_timeout_ms": 5000}),
-            "session.audio.input.turn_detection.idle_timeout_ms",
-            "invalid_value",
-        ),
-    ],
-)
-def test_what_is_wrong_or_not_served_is_named(patch, param, code):
-    refused = refusal(**patch)
-    assert (refused.param, refused.code) == (param, code)
+def test_semantic_detection_fills_in_its_defaults():
+    settings = update(DEFAULT, **vad({"type": "semantic_vad"}))
+    assert settings.audio.input.turn_detection == SemanticVad()
+    assert echo(settings)["audio"]["input"]["turn_detection"] == {
+        "type": "semantic_vad",
+        "eagerness": "auto",
+        "create_response": True,
+        "interrupt_response": True,
+    }
 
 
-@pytest.mark.parametrize(
-    ("session", "param", "code"),
-    [
-        ({}, "session.type", "missing_required_parameter"),
-        ({"type": "transcription"}, "session.type", "invalid_value"),
-        ({"type": "translation"}, "session.type", "invalid_value"),
-        ("realtime", "session", "invalid_type"),
-    ],
-)
-def test_the_kind_of_session_is_required_and_ours(session, param, code):
-    with pytest.raises(Refused) as refused:
-        PATCH(session, "session")
-    assert (refused.value.refusal.param, refused.value.refusal.code) == (param, code)
+def test_noise_reduction_keeps_its_strength():
+    def heard(value: object) -> dict[str, object]:
+        return {"audio": {"input": {"noise_reduction": value}}}
+
+    once = update(DEFAULT, **heard({"type": "near_field", "strength": 0.5}))
+    again = update(once, **heard({"type": "far_field"}))
+    assert again.audio.input.noise_reduction == NoiseReduction("far_field", 0.5)
+    assert update(again, **heard(None)).audio.input.noise_reduction is None
+    fresh = echo(update(DEFAULT, **heard({"type": "far_field"})))
+    assert fresh["audio"]["input"]["noise_reduction"] == {"type": "far_field"}
+
+
+def test_the_transcription_is_echoed_with_three_keys_and_those_that_were_set():
+    def echoed(settings: Settings) -> object:
+        return echo(settings)["audio"]["input"]["transcription"]
+
+    once = update(DEFAULT, audio={"input": {"transcription": {"model": "m"}}})
+    assert echoed(once) == {"model": "m", "language": None, "prompt": None}
+    more = update(once, audio={"input": {"transcription": {"keywords": ["a"], "delay": "low"}}})
+    assert echoed(more) == {
+        "model": "m", "language": None, "prompt": None, "keywords": ("a",), "delay": "low",
+    }  # fmt: skip
+
+
+def test_telephone_formats_have_no_rate():
+    pcmu = {"format": {"type": "audio/pcmu", "rate": 8000}}
+    settings = update(DEFAULT, audio={"input": pcmu, "output": {"format": {"type": "audio/pcma"}}})
+    assert settings.audio.input.format == Pcmu()
+    assert echo(settings)["audio"]["output"]["format"] == {"type": "audio/pcma"}
+
+
+def test_what_only_some_clients_set_is_echoed_to_them_only():
+    assert not {"reasoning", "parallel_tool_calls", "temperature"} & set(echo(DEFAULT))
+    settings = update(DEFAULT, reasoning={"effort": "low"}, parallel_tool_calls=False)
+    assert settings.reasoning == Reasoning("low")
+    assert echo(settings)["parallel_tool_calls"] is False
+    back = update(settings, reasoning=None, parallel_tool_calls=None)
+    assert back == DEFAULT
+
+
+def test_truncation_has_three_forms():
+    assert update(DEFAULT, truncation="disabled").truncation == "disabled"
+    half = {"type": "retention_ratio", "retention_ratio": 0.5}
+    assert update(DEFAULT, truncation=half).truncation == Retention(0.5)
+    limited = {**half, "token_limits": {"post_instructions": 8000}}
+    settings = update(DEFAULT, truncation=limited)
+    assert settings.truncation == Retention(0.5, TokenLimits(8000))
+    assert echo(settings)["truncation"] == limited
+    assert update(settings, truncation=None).truncation == "auto"
+
+
+def test_prompts_and_what_to_include():
+    settings = update(DEFAULT, prompt={"id": "p", "variables": {"x": "1"}}, include=[LOGPROBS])
+    assert settings.prompt == Prompt("p", None, {"x": "1"})
+    assert update(settings, prompt={"id": "q"}).prompt == Prompt("q")
+    assert update(settings, prompt=None, include=None) == DEFAULT
+
+
+def test_secrets_of_servers_are_kept_and_never_echoed():
+    server = {
+        "type": "mcp", "server_label": "docs", "server_url": "https://mcp.example/mcp",
+        "authorization": "hush", "headers": {"X-Key": "hush"}, "require_approval": "never",
+    }  # fmt: skip
+    settings = update(DEFAULT, tools=[server, {"type": "function", "name": "f"}])
+    assert settings.servers[0].authorization == "hush"
+    assert settings.servers == (
+        McpTool(
+            "docs", "https://mcp.example/mcp", require_approval="never",
+            authorization="hush", headers={"X-Key": "hush"},
+        ),
+    )  # fmt: skip
+    assert "hush" not in str(echo(settings))
+    assert echo(settings)["tools"][0]["server_url"] == "https://mcp.example/mcp"
+
+
+def test_a_transcription_session_is_echoed_without_responses():
+    assert echo(DEFAULT, "transcription") == {
+        "audio": {
+            "input": {
+                "format": {"type": "audio/pcm", "rate": 24000},
+                "transcription": None,
+                "noise_reduction": None,
+                "turn_detection": {
+                    "type": "server_vad",
+                    "threshold": 0.5,
+                    "prefix_padding_ms": 300,
+                    "silence_duration_ms": 200,
+                },
+            }
+        },
+        "include": None,
+    }

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.realtime.client_events import AppendAudio
+from gateway.realtime.settings import SemanticVad
 from tests.script import Script, only, pcm, types
 
 TRANSCRIBE = {"audio": {"input": {"transcription": {"model": "m"}}}}
@@ -164,7 +167,7 @@ def test_a_later_look_at_the_item_shows_its_words(script):
 def test_speech_without_words_fails_the_answer_that_waits_for_it(script):
     update(script, **TRANSCRIBE)
     script.utterance(words=None)
-    failed, done, _ = script.hears(sig.NotTranscribed("u1", "decoder broke"))
+    failed, done = script.hears(sig.NotTranscribed("u1", "decoder broke"))
     assert failed["type"] == f"{WORDS}.failed"
     assert failed["error"]["code"] == "audio_unintelligible"
     assert done["response"]["status"] == "failed"
@@ -183,7 +186,7 @@ def test_lost_recognition_is_told_once_and_fails_what_waits(script):
     update(script, **TRANSCRIBE)
     script.utterance(words=None)
     events = script.hears(sig.EarsLost("nobody answers"))
-    assert types(events) == ["error", f"{WORDS}.failed", "response.done", "rate_limits.updated"]
+    assert types(events) == ["error", f"{WORDS}.failed", "response.done"]
     assert events[0]["error"]["code"] == "service_unavailable"
     assert script.hears(sig.EarsLost("nobody answers")) == []
     assert types(script.sent(script.utterance("u2")))[0] == f"{AUDIO}.speech_started"
@@ -219,3 +222,117 @@ def test_a_recording_adds_its_words_to_the_written_ones(script):
     script.take(sig.Transcribed("i", "bark", 1))
     [start] = only(script.send("response.create"), do.StartReply)
     assert start.context[0].text == "What is this?\nbark"
+
+
+def test_semantic_detection_is_asked_for_as_the_client_said(script):
+    vad = {"type": "semantic_vad", "eagerness": "high"}
+    effects = update(script, audio={"input": {"turn_detection": vad}})
+    [listen] = only(effects, do.Listen)
+    assert listen.how.turn_detection == SemanticVad("high")
+    [updated] = script.sent(effects)
+    assert updated["session"]["audio"]["input"]["turn_detection"] == {
+        **vad, "create_response": True, "interrupt_response": True,
+    }  # fmt: skip
+    assert types(script.sent(script.utterance()))[-1] == "response.created"
+
+
+@pytest.mark.parametrize("vad", [{"type": "semantic_vad"}, {"type": "server_vad", "threshold": 1}])
+def test_another_detection_in_mid_speech_keeps_the_audio_and_the_utterance(script, vad):
+    started = script.hears(appended(500), sig.SpeechStarted("u1", 0))[0]
+    effects = update(script, audio={"input": {"turn_detection": vad}})
+    assert types(script.sent(effects)) == ["session.updated"]
+    events = script.hears(sig.SpeechStopped("u1", 450))
+    assert types(events)[:2] == [f"{AUDIO}.speech_stopped", f"{AUDIO}.committed"]
+    assert events[0]["item_id"] == started["item_id"]
+
+
+def test_detection_turned_off_in_mid_speech_leaves_the_audio_to_the_client(script):
+    started = script.hears(appended(500), sig.SpeechStarted("u1", 100))[0]
+    push_to_talk(script)
+    assert script.take(sig.SpeechStopped("u1", 450)) == []
+    committed = script.says(f"{AUDIO}.commit")[0]
+    assert committed["item_id"] != started["item_id"], "that speech was abandoned"
+
+
+def test_words_may_come_under_the_name_of_what_was_committed_in_mid_speech(script):
+    """Recognition may have ended the utterance when the client did."""
+    update(script, **TRANSCRIBE)
+    script.hears(appended(500), sig.SpeechStarted("u1", 0))
+    item_id = script.says(f"{AUDIO}.commit")[0]["item_id"]
+    assert script.take(sig.SpeechStopped("u1", 500)) == []
+    events = script.hears(sig.Transcribed("u1", "hello", 500))
+    assert types(events) == [f"{WORDS}.delta", f"{WORDS}.completed"]
+    assert events[1]["item_id"] == item_id
+    assert script.take(sig.Transcribed(item_id, "", 0)) == []
+
+
+def test_two_recordings_under_one_id_get_their_own_words(script):
+    part = {"type": "input_audio", "audio": "AAAA"}
+    item = {"id": "twin", "type": "message", "role": "user", "content": [part]}
+    effects = [*script.send("conversation.item.create", item=item)]
+    effects += script.send("conversation.item.create", item=item)
+    first, second = only(effects, do.Transcribe)
+    assert first.utterance != second.utterance
+    script.take(sig.Transcribed(second.utterance, "two", 1))
+    script.take(sig.Transcribed(first.utterance, "one", 1))
+    [start] = only(script.send("response.create"), do.StartReply)
+    assert [line.text for line in start.context] == ["one", "two"]
+
+
+def test_an_id_that_is_used_again_begins_its_transcript_anew(script):
+    update(script, **TRANSCRIBE)
+    item_id = script.sent(script.utterance(words=None))[0]["item_id"]
+    script.hears(sig.Hypothesis("u1", "hello wor", 6))
+    script.send("conversation.item.delete", item_id=item_id)
+    part = {"type": "input_audio", "audio": "AAAA"}
+    item = {"id": item_id, "type": "message", "role": "user", "content": [part]}
+    [recognise] = only(script.send("conversation.item.create", item=item), do.Transcribe)
+    first, done = script.hears(sig.Transcribed(recognise.utterance, "hello moon", 1))
+    assert first["delta"] == done["transcript"] == "hello moon"
+
+
+def test_speech_that_fails_before_it_is_over_will_not_be_an_item(script):
+    script.hears(appended(500), sig.SpeechStarted("u1", 0))
+    assert script.take(sig.NotTranscribed("u1", "broke")) == []
+    assert script.take(sig.SpeechStopped("u1", 400)) == []
+    assert types(script.hears(sig.SpeechStarted("u2", 450))) == [f"{AUDIO}.speech_started"]
+
+
+def test_with_both_flags_off_a_turn_neither_interrupts_nor_is_answered(script):
+    detection(script, create_response=False, interrupt_response=False)
+    rid = script.respond()
+    assert only(script.utterance(), do.StopReply) == []
+    assert script.hears(sig.ReplyText(rid, "still here"))
+
+
+RECORDED = {
+    "type": "message",
+    "role": "user",
+    "content": [{"type": "input_audio", "audio": "AAAA"}],
+}
+
+
+def test_a_response_waits_for_both_recordings_under_one_id(script):
+    item = {**RECORDED, "id": "twin"}
+    effects = [*script.send("conversation.item.create", item=item)]
+    effects += script.send("conversation.item.create", item=item)
+    first, second = only(effects, do.Transcribe)
+    script.send("response.create")
+    assert only(script.take(sig.Transcribed(first.utterance, "one", 1)), do.StartReply) == []
+    assert only(script.take(sig.Transcribed(second.utterance, "two", 1)), do.StartReply)
+
+
+def test_the_end_of_a_twin_does_not_start_what_waits_for_the_other(script):
+    script.send("conversation.item.create", item={**RECORDED, "id": "twin"})
+    script.user_says("written", id="twin")
+    script.send("response.create")
+    effects = script.send("conversation.item.delete", item_id="twin")
+    assert only(effects, do.StartReply) == []
+
+
+def test_a_response_that_waited_does_not_answer_what_came_later(script):
+    [recognise] = only(script.send("conversation.item.create", item=RECORDED), do.Transcribe)
+    script.send("response.create")
+    script.send("conversation.item.create", item=RECORDED)
+    [start] = only(script.take(sig.Transcribed(recognise.utterance, "one", 1)), do.StartReply)
+    assert [line.text for line in start.context] == ["one"]

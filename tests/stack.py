@@ -19,9 +19,9 @@ from openai import AsyncOpenAI
 
 from tests.ports import free_ports
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 READY_S = 120.0
-_PORTS = ("PORT", "STT_PORT", "TTS_PORT", "LLM_PORT", "PERSISTENCE_PORT")
+_PORTS = ("PORT", "GATEWAY_TLS_PORT", "STT_PORT", "TTS_PORT", "LLM_PORT", "PERSISTENCE_PORT")
 _METRICS = ("GATEWAY", "STT", "TTS", "LLM", "PERSISTENCE")
 
 
@@ -43,13 +43,24 @@ class Stack:
 
     @property
     def database_url(self) -> str:
-        found = json.loads((self.data_dir / "running.json").read_text())
-        return str(found["database_url"])
+        return self._told("database_url")
 
     @property
     def redis_url(self) -> str:
+        return self._told("redis_url")
+
+    @property
+    def https_url(self) -> str:
+        return self._told("https_url")
+
+    @property
+    def ca_file(self) -> str:
+        """What a client of `https_url` must trust."""
+        return self._told("ca_file")
+
+    def _told(self, what: str) -> str:
         found = json.loads((self.data_dir / "running.json").read_text())
-        return str(found["redis_url"])
+        return str(found[what])
 
     def openai(self) -> AsyncOpenAI:
         """The stock client; nothing but its base URL is ours."""
@@ -91,7 +102,7 @@ def running(data_dir: Path, **settings: str) -> Iterator[Stack]:
         process = subprocess.Popen(
             [sys.executable, "-m", "voicemesh.cli", "up", "--data-dir", str(data_dir)],
             cwd=ROOT,
-            env=environment(ports) | settings,
+            env=environment(ports) | {"GATEWAY_CHECK_EVENTS": "true"} | settings,
             stdout=out,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,0 +1,90 @@
+"""Audio that is kept for `conversation.item.retrieve`. All of it is PCM16 LE mono 24 kHz.
+
+A session keeps a bounded amount: the newest items win. An item of more than LONGEST_MS
+is not kept at all: the answer must fit the frames of 1 MiB that clients take.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from .settings import RATE_HZ
+
+LONGEST_MS = 14_000  # of one item; as base64 it is 0.9 MB
+BYTES_PER_MS = RATE_HZ * 2 // 1000
+
+
+class Tape:
+    """The microphone's last LONGEST_MS, with the prefix padding of speech."""
+
+    def __init__(self, kept_ms: int) -> None:
+        """
+        Args:
+            kept_ms: 0 records nothing.
+        """
+        self._most = min(kept_ms, LONGEST_MS) * BYTES_PER_MS
+        self._parts: deque[bytes] = deque()
+        self._bytes = 0
+        self._end = 0  # bytes recorded in the session
+
+    def add(self, pcm: bytes) -> None:
+        self._end += len(pcm)
+        if not self._most:
+            return
+        pcm = pcm[-self._most :]
+        self._parts.append(pcm)
+        self._bytes += len(pcm)
+        while self._bytes - len(self._parts[0]) >= self._most:
+            self._bytes -= len(self._parts.popleft())
+
+    def cut(self, start_ms: int, end_ms: int) -> bytes:
+        """That part of the session; empty if it is not all there."""
+        begin = self._end - self._bytes
+        start, end = start_ms * BYTES_PER_MS, end_ms * BYTES_PER_MS
+        if not begin <= start < end <= self._end:
+            return b""
+        return b"".join(self._parts)[start - begin : end - begin]
+
+
+@dataclass(slots=True, eq=False)
+class Recording:
+    """The audio of one item."""
+
+    pcm: bytearray = field(default_factory=bytearray)
+    is_kept: bool = True
+    """False once there was no room for it."""
+
+
+class Shelf:
+    """What all recordings of a session may take together: `kept_ms`."""
+
+    def __init__(self, kept_ms: int) -> None:
+        self._most = kept_ms * BYTES_PER_MS
+        self._kept: deque[Recording] = deque()
+        self._bytes = 0
+
+    def add(self, recording: Recording, pcm: bytes) -> None:
+        """More audio of an item."""
+        if not recording.is_kept or not pcm:
+            return
+        if not recording.pcm:
+            self._kept.append(recording)
+        recording.pcm += pcm
+        self._bytes += len(pcm)
+        if len(recording.pcm) > LONGEST_MS * BYTES_PER_MS:
+            self.drop(recording)
+        while self._bytes > self._most:
+            self.drop(self._kept[0])
+
+    def cut(self, recording: Recording, end_ms: int) -> None:
+        """Keep so much of an item, and record no more of it."""
+        before = len(recording.pcm)
+        del recording.pcm[end_ms * BYTES_PER_MS :]
+        self._bytes -= before - len(recording.pcm)
+
+    def drop(self, recording: Recording) -> None:
+        if recording in self._kept:
+            self._kept.remove(recording)
+        self._bytes -= len(recording.pcm)
+        recording.pcm, recording.is_kept = bytearray(), False

@@ -1,0 +1,41 @@
+"""What all connections and requests of this process share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from gateway.allowance import Allowance
+from gateway.auth import Doorman
+from gateway.backends import Backends
+from gateway.client_secrets import Secrets
+from gateway.config import Config
+from gateway.models import Models
+from gateway.opening import Opener
+from gateway.pacer import Wheel
+from gateway.recorder import Recorder
+
+
+@dataclass(slots=True)
+class Gateway:
+    config: Config
+    doorman: Doorman
+    secrets: Secrets
+    models: Models
+    opener: Opener
+    allowance: Allowance
+    """What each tenant may ask of the tiers."""
+    minting: Allowance
+    """How many client secrets each tenant may make, and how many bytes they may hold."""
+    recorder: Recorder
+    backends: Backends
+    wheel: Wheel
+    ready: Callable[[], Mapping[str, bool]]
+    """What a whole turn needs → whether it is there."""
+    open: set[web.WebSocketResponse] = field(default_factory=set)
+    is_draining: bool = False
+
+
+GATEWAY = web.AppKey("gateway", Gateway)
