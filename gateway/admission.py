@@ -69,7 +69,8 @@ def wanted(
     if beta and strict:
         raise Refused(NO_BETA)
     if "session_id" in query or "call_id" in query:
-        raise refuse("session_not_found", "Sessions cannot be resumed on this server yet.")
+        what = "call" if "call_id" in query else "session"
+        raise refuse("session_not_found", f"There is no {what} of that id that can be joined here.")
     if _kind(query, preset) == "transcription":
         if query.get("model"):
             message = "You must not provide a model parameter for transcription sessions"

@@ -48,7 +48,12 @@ class Config:
     keys_file: Path = Path(".local/keys.json")
     """API keys, as `voicemesh keys` writes them."""
 
-    models: tuple[str, ...] = ("gpt-realtime*",)
+    models: tuple[str, ...] = (
+        "gpt-realtime*",
+        "gpt-4o-realtime*",
+        "gpt-4o-mini-realtime*",
+        "gpt-audio*",
+    )
     """Names (with * and ?) that clients may ask for; each is served by the default chain."""
 
     models_file: Path | None = None

@@ -36,6 +36,7 @@ EXTRA: Mapping[str, Mapping[str, str]] = {
         **_BETA_SESSION, "id": "string", "include": "array<string>",
         "input_audio_noise_reduction": "any",
     },
+    "beta.transcription_session.TurnDetection": {"eagerness": "string"},
     "beta.realtime_response_usage.InputTokenDetails": {
         "image_tokens": "integer", "cached_tokens_details": "any",
     },
@@ -123,11 +124,17 @@ def _dialect(beta: bool) -> dict[str, Check]:
     schema = msgspec.json.decode(text)
     part = schema["beta"] if beta else schema
     types = _Types({**schema["models"], **schema["beta"]["models"]})
-    events = {event["type"]: _event(types, event) for event in part["server"]}
-    for event in schema["server"] if beta else ():
-        if event["type"].startswith(_YOUNGER):
-            events[event["type"]] = _event(types, event)
-    return events | {name: events[other] for name, other in _SAME_AS.items() if other in events}
+    described = list(part["server"])
+    if beta:
+        described += [e for e in schema["server"] if e["type"].startswith(_YOUNGER)]
+    for name, other in _SAME_AS.items():
+        described += [_renamed(event, name) for event in part["server"] if event["type"] == other]
+    return {event["type"]: _event(types, event) for event in described}
+
+
+def _renamed(event: dict[str, Any], name: str) -> dict[str, Any]:
+    type_ = {**event["fields"]["type"], "type": f'"{name}"'}
+    return {**event, "type": name, "fields": {**event["fields"], "type": type_}}
 
 
 def _event(types: _Types, event: dict[str, Any]) -> Check:

@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from gateway import metrics, reply
+from gateway.allowance import Share
 from gateway.conformance import Conformance
 from gateway.ears import Ears
 from gateway.ids import event_id
@@ -22,7 +23,7 @@ from gateway.realtime import signals as sig
 from gateway.realtime.codec import BINARY, encode
 from gateway.realtime.dialects import Dialect
 from gateway.realtime.refusals import SERVER_ERROR, Refusal
-from gateway.realtime.server_events import Error, RateLimit, RateLimitsUpdated
+from gateway.realtime.server_events import Error, RateLimitsUpdated
 from gateway.realtime.session import Session
 from gateway.realtime.settings import RATE_HZ
 from gateway.recorder import Facts
@@ -58,16 +59,6 @@ class Limits:
     """From the end of an utterance to its words."""
 
 
-class Meter(Protocol):
-    """What the tenant of a connection may still ask for."""
-
-    def take_request(self) -> float | None:
-        """Count a response, if there is room for it; else the seconds to wait."""
-
-    def spend_tokens(self, n_tokens: int) -> tuple[RateLimit, ...]:
-        """Count tokens; what is left."""
-
-
 class Connection:
     """Everything that lives exactly as long as one WebSocket."""
 
@@ -78,7 +69,7 @@ class Connection:
         *,
         dialect: Dialect,
         stage: Stage,
-        meter: Meter,
+        meter: Share,
         facts: Facts,
         limits: Limits,
         hang_up: Callable[[], None],
@@ -170,6 +161,8 @@ class Connection:
                 if response_id in self._replies:
                     self._replies.pop(response_id).cancel()
                 self._outbox.drop_audio(response_id)
+            case do.CountRequest():
+                self._meter.take_request()
             case do.TellLimits(tokens):
                 self._outbox.put(RateLimitsUpdated(self._meter.spend_tokens(tokens)))
             case do.ListTools() | do.CallTool() | do.DropTool():
@@ -195,11 +188,12 @@ class Connection:
         log.info("reply finished", extra=ids)
 
     def _await_words(self, utterance: str) -> None:
-        self._tasks.create_task(self._words_overdue(utterance), name=f"words of {utterance}")
+        overdue = self._words_overdue(utterance, self._ears.behind_s + self._limits.words_s)
+        self._tasks.create_task(overdue, name=f"words of {utterance}")
 
-    async def _words_overdue(self, utterance: str) -> None:
+    async def _words_overdue(self, utterance: str, after_s: float) -> None:
         """Give an utterance up whose words do not come: a response may wait for them."""
-        await asyncio.sleep(self._limits.words_s)
+        await asyncio.sleep(after_s)
         self.take(sig.NotTranscribed(utterance, "Speech recognition took too long."))
 
     def _forget(self, task: asyncio.Task[None]) -> None:

@@ -23,8 +23,11 @@ log = logging.getLogger(__name__)
 
 Command = do.Hear | do.Listen | do.EndUtterance | do.ForgetAudio
 
-MOST_BYTES = 2 * RATE_HZ * 2  # two seconds of audio; a client that sends faster than that waits
-MOST_COMMANDS = 200
+MOST_BYTES = (
+    8 << 20
+)  # three minutes of audio: who uploads a recording can still cancel and is ponged
+MOST_COMMANDS = 200  # besides audio
+PIECE_BYTES = 2 * RATE_HZ * 2  # two seconds of audio go on together
 
 
 class Ears:
@@ -35,7 +38,7 @@ class Ears:
         self._backends, self._idle_s = backends, idle_s
         self._how = do.Listening(None)
         self._commands: deque[Command] = deque()
-        self._bytes = 0
+        self._bytes = self._others = 0  # what waits: audio, and commands besides
         self._sample = 0  # of the session's clock, of the next audio to be passed on
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -49,15 +52,24 @@ class Ears:
         )
 
     def put(self, command: Command) -> None:
-        self._commands.append(command)
         if isinstance(command, do.Hear):
             self._bytes += len(command.pcm)
+            pieces = range(0, len(command.pcm), PIECE_BYTES)
+            self._commands += [do.Hear(command.pcm[at : at + PIECE_BYTES]) for at in pieces]
+        else:
+            self._others += 1
+            self._commands.append(command)
         if self._is_full:
             self._room.clear()
         self._wake.set()
 
+    @property
+    def behind_s(self) -> float:
+        """How much audio waits."""
+        return self._bytes / (RATE_HZ * 2)
+
     async def room(self) -> None:
-        """Wait until less than two seconds of audio are waiting."""
+        """Wait until less than MOST_BYTES of audio are waiting."""
         await self._room.wait()
 
     async def run(self, report: Callable[[sig.Signal], None]) -> None:
@@ -108,28 +120,33 @@ class Ears:
                     assert_never(other)
 
     def _next(self) -> Command:
-        """Take the next command; audio that follows audio comes with it."""
+        """Take the next command; audio that follows audio comes with it, up to a piece."""
         command = self._commands.popleft()
         if isinstance(command, do.Hear):
-            parts = [command.pcm]
-            while self._commands and isinstance(self._commands[0], do.Hear):
-                following = self._commands.popleft()
-                assert isinstance(following, do.Hear)
+            parts, size = [command.pcm], len(command.pcm)
+            while self._commands and size < PIECE_BYTES:
+                following = self._commands[0]
+                if not isinstance(following, do.Hear):
+                    break
                 parts.append(following.pcm)
+                size += len(following.pcm)
+                self._commands.popleft()
             command = do.Hear(b"".join(parts))
             self._sample += len(command.pcm) // 2
-        elif isinstance(command, do.Listen):
+            self._bytes -= len(command.pcm)
+        else:
+            self._others -= 1
+        if isinstance(command, do.Listen):
             self._how = command.how
         if not self._commands:
             self._wake.clear()
-        self._bytes = sum(len(c.pcm) for c in self._commands if isinstance(c, do.Hear))
         if not self._is_full:
             self._room.set()
         return command
 
     @property
     def _is_full(self) -> bool:
-        return self._bytes > MOST_BYTES or len(self._commands) > MOST_COMMANDS
+        return self._bytes > MOST_BYTES or self._others > MOST_COMMANDS
 
     def _has_sound(self) -> bool:
         return any(isinstance(c, do.Hear | do.EndUtterance) for c in self._commands)

@@ -27,6 +27,7 @@ _CHUNK_BYTES = RATE_HZ * 2 // 5  # 200 ms: what a chunk may hold
 _AGAIN_S = 0.2
 _MOST_WAITING = 2000  # messages that wait for a stream: somebody plays with commands
 _KEPT_BYTES = 60 * RATE_HZ * 2  # audio kept for a replay: a minute
+_MOST_UNSENT = 10 * RATE_HZ  # samples that wait for a stream; what comes then waits outside
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class MeshMicrophone:
         self._next = 0  # in `_kept`: what the call has not been sent
         self._kept_bytes = 0
         self._sample = self._first_kept = from_sample
-        self._credit = from_sample
+        self._credit = self._sent = from_sample
         self._room = asyncio.Event()
         self._attempt = 0
         self._chunk = 0
@@ -140,9 +141,15 @@ class MeshMicrophone:
         while self._kept_bytes > _KEPT_BYTES:
             self._drop_oldest_audio()
         await self._send(pb.StreamingRecognizeRequest(audio=chunk))
-        while self._is_open and self._sample > self._credit:
+        while self._is_behind:
             self._room.clear()
             await self._room.wait()
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether more audio has to wait: what was not sent yet must not be dropped."""
+        no_credit = self._is_open and self._sample > self._credit
+        return no_credit or self._sample - self._sent > _MOST_UNSENT
 
     async def _send(self, request: pb.StreamingRecognizeRequest) -> None:
         """Keep it, and send it as soon as there is a stream with credit for it."""
@@ -165,10 +172,12 @@ class MeshMicrophone:
     async def _write_next(self) -> None:
         call = self._call
         assert call is not None
-        request = self._kept[self._next].request
+        kept = self._kept[self._next]
         self._next += 1
+        self._sent = kept.sample
+        self._room.set()
         try:
-            await call.write(self._numbered(request))
+            await call.write(self._numbered(kept.request))
         except MeshError:
             if call is self._call:  # the reader sees why and opens another
                 self._is_open = False
@@ -182,7 +191,7 @@ class MeshMicrophone:
         self._attempt += 1
         self._chunk = self._next = 0
         self._is_leaving = False
-        self._credit = self._first_kept
+        self._credit = self._sent = self._first_kept
         if self._attempt > 1:
             self._utterances.hear_again()
         self._call = call = self._dial()

@@ -25,7 +25,7 @@ from stt_service.vad import Vad
 from stt_service.worker import Ears, Worker
 
 KEPT = 10 * RATE_HZ  # audio in which no speech was detected, for a client that commits it
-LONGEST = 300 * RATE_HZ  # uncommitted audio; the gateway's buffer ends at as much (15 MB)
+LONGEST = 340 * RATE_HZ  # uncommitted audio: what the largest append of a client holds, and more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,8 +33,7 @@ def check_beta(message: bytes) -> None:
 
 def _beta(event: dict[str, Any]) -> None:
     beta_wire.check(event)
-    if not event["type"].startswith("transcription_session."):
-        wire.check_beta(event)
+    wire.check_beta(event)
 
 
 def _once(message: bytes, check: Callable[[dict[str, Any]], Any]) -> None:

@@ -244,6 +244,8 @@ def told(refusal: Refusal) -> Refusal:
         return refusal
     if root == "response" and place == "max_output_tokens":
         return refusal  # the beta's own name as well
+    if refusal.code == "unknown_parameter" and "." not in place:
+        return refusal  # a key of the client's, which was never translated
     beta = _beta_place(place)
     if beta == place:
         return refusal

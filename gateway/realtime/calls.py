@@ -78,6 +78,12 @@ def called(
     return ev.McpCalled(news.item_id, index)
 
 
+def unfinished(item_id: str) -> sig.ToolFailed:
+    """The end of a call whose response has ended."""
+    message = "The response ended before the tool returned."
+    return sig.ToolFailed(item_id, {"type": "tool_execution_error", "message": message})
+
+
 def size(text: str) -> int:
     """In bytes of JSON."""
     return len(msgspec.json.encode(text))

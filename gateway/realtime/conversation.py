@@ -59,6 +59,8 @@ class Entry:
     """Of the user's audio: how long it is."""
     recording: Recording = field(default_factory=Recording)
     response_id: str = ""
+    is_speech: bool = False
+    """Whether it is, or will be, audio of the model."""
     audio_bytes: int = 0
     """Of model audio, as sent."""
     words: list[tuple[int, int]] = field(default_factory=list)

@@ -108,6 +108,11 @@ class StopReply:
 
 
 @dataclass(frozen=True, slots=True)
+class CountRequest:
+    """A response begins that the client did not ask for by itself: count it all the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class TellLimits:
     """Tell the client what is left of its rate limits, now that so many tokens are spent."""
 
@@ -177,5 +182,5 @@ class Record:
 
 Effect = (
     Send | Listen | Hear | EndUtterance | ForgetAudio | Transcribe | StartReply | StopReply
-    | TellLimits | ListTools | CallTool | DropTool | Record
+    | CountRequest | TellLimits | ListTools | CallTool | DropTool | Record
 )  # fmt: skip

@@ -4,8 +4,8 @@ Source: realtime contract §6.8, transcript §12.12. The tools of a server are k
 its `mcp_list_tools` item is in the conversation. Choices, where the contract leaves them:
 
 * A server that cannot be listed gets `conversation.item.done` without tools, then
-  `mcp_list_tools.failed`. It is asked again when the client sends `tools` again or deletes
-  the item. Responses go on without it.
+  `mcp_list_tools.failed` and an `error` that says why. It is asked again when the client
+  sends `tools` again or deletes the item. Responses go on without it.
 * A server that a response names in its own `tools` stays known to the session.
 * Another url, secret or `allowed_tools` makes another server: it is listed anew.
 * A call that was approved runs outside of responses: its item is added behind the approval,
@@ -28,7 +28,7 @@ from .conversation import Conversation, Entry, NewId
 from .effects import Effect
 from .items import McpApprovalRequest, McpApprovalResponse, McpCall, McpTools
 from .mcp_tools import Bound, Listed, Offer, allowed, offer
-from .refusals import refuse
+from .refusals import SERVER_ERROR, Refusal, refuse
 from .settings import McpTool, Settings
 
 MOST_SERVERS = 16  # of one session or response
@@ -157,11 +157,11 @@ class Servers:
         if known is None or not known.is_open:
             return []
         if isinstance(news, sig.ToolsNotListed):
-            return self._not_listed(known)
+            return [*self._not_listed(known), _why(known.server, news.message)]
         tools = allowed(known.server, tuple(_tool(tool) for tool in news.tools))
         size = len(msgspec.json.encode(tools))
         if size > min(MAX_LIST, self._room):
-            return self._not_listed(known)
+            return [*self._not_listed(known), _why(known.server, "Its list is too long.")]
         self._room -= size
         known.tools = tools
         known.entry.change(tools=tools)
@@ -254,6 +254,12 @@ class Servers:
 
     def _called(self, entry: Entry, news: sig.ToolReturned | sig.ToolFailed) -> list[Effect]:
         return [do.Send(called(entry, news, 0)), *self._done(entry)]
+
+
+def _why(server: McpTool, message: str) -> Effect:
+    """What `mcp_list_tools.failed` does not say."""
+    text = f"The tools of the MCP server '{server.server_label}' cannot be listed: {message}"
+    return do.Send(ev.Error.of(Refusal("mcp_list_tools_failed", text, type=SERVER_ERROR)))
 
 
 def _tool(tool: dict[str, object]) -> dict[str, object]:

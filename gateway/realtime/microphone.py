@@ -49,6 +49,11 @@ class Microphone:
     def buffered_ms(self) -> float:
         return max(0, self._samples - self._start) * 1000 / RATE_HZ
 
+    def buffered_ms_with(self, data: bytes) -> float:
+        """How much there would be with this as well."""
+        per_byte = g711.PCM_BYTES if self._decoder else 1
+        return self.buffered_ms + len(data) * per_byte / (_SAMPLE_BYTES * RATE_HZ / 1000)
+
     @property
     def position_ms(self) -> int:
         """How much was appended in the session."""
@@ -106,7 +111,7 @@ class Microphone:
         item_id = self._item_id if self.utterance else self._new_id("item")
         self.utterance = None
         heard = self._cut(item_id, self.position_ms)
-        self._start = self._samples  # less than a millisecond may be left
+        self._start, self._odd = self._samples, b""  # less than a millisecond may be left
         return heard
 
     def clear(self) -> None:

@@ -24,7 +24,7 @@ from .items import (
     Message,
     OutputText,
 )
-from .refusals import Refused, refuse
+from .refusals import Refused, missing, refuse
 
 MAX_ID = 32
 MAX_PARTS = 16
@@ -84,11 +84,22 @@ def _image(value: Any, path: str) -> str:
     raise refuse("invalid_value", message, path)
 
 
+_RECORDING = c.obj(
+    {"type": c.anything}, {"audio": c.nullable(audio_bytes), "transcript": c.nullable(_TEXT)}
+)
+
+
+def _recording(value: Any, path: str) -> dict[str, Any]:
+    """Audio, or what it said: who replays a history may have only that."""
+    checked: dict[str, Any] = _RECORDING(value, path)
+    if not checked.get("audio") and not checked.get("transcript"):
+        raise missing(f"{path}.audio")
+    return checked
+
+
 _PARTS = {
     "input_text": c.obj({"type": c.anything, "text": _TEXT}),
-    "input_audio": c.obj(
-        {"type": c.anything, "audio": audio_bytes}, {"transcript": c.nullable(_TEXT)}
-    ),
+    "input_audio": _recording,
     "input_image": c.obj(
         {"type": c.anything, "image_url": _image},
         {"detail": c.nullable(c.one_of("auto", "low", "high"))},
@@ -186,7 +197,7 @@ def _new_message(item_id: str, raw: dict[str, Any], path: str) -> NewItem:
             case "input_audio":
                 if audio:
                     raise _one_recording(f"{path}.content[{n}]")
-                audio = part["audio"]
+                audio = part.get("audio") or b""
                 transcript = part.get("transcript") or ""
                 parts.append(InputAudio(transcript or None))
     return NewItem(Message(item_id, raw["role"], tuple(parts)), audio, transcript)

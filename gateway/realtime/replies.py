@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, assert_never
 
+from msgspec.structs import replace
+
 from . import effects as do
 from . import signals as sig
 from .conversation import Conversation, Entry, NewId
@@ -107,6 +109,8 @@ class Replies:
     def _settings_of(self, wanted: dict[str, Any], settings: Settings) -> Settings:
         overrides = {key: value for key, value in wanted.items() if key in _OVERRIDES}
         own = merge(settings, overrides, settings)
+        if not own.tools and own.tools != settings.tools and "tool_choice" not in overrides:
+            own = replace(own, tool_choice="auto")  # that of the session was for its own tools
         _check_choice(own)
         self._prompts.check(own.prompt, "response.prompt")
         return own
@@ -126,7 +130,7 @@ class Replies:
     def answer(self, settings: Settings) -> list[Effect]:
         """The user has spoken. The turn stands, even if it cannot be answered now."""
         try:
-            return self.create({}, settings)
+            return [*self.create({}, settings), do.CountRequest()]
         except Refused as refused:
             return [do.Send(Error.of(refused.refusal))]
 
@@ -254,6 +258,9 @@ class Replies:
 def _check_choice(settings: Settings) -> None:
     """A function that must be called has to be there."""
     choice = settings.tool_choice
+    if choice == "required" and not settings.tools:
+        message = "Tool choice 'required' must be specified with 'tools' parameter."
+        raise refuse("invalid_value", message, "response.tool_choice")
     if not isinstance(choice, dict):
         return
     if choice["type"] == "mcp":

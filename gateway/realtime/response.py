@@ -16,7 +16,7 @@ from . import effects as do
 from . import g711
 from . import server_events as ev
 from . import signals as sig
-from .calls import MAX_OUTPUT, call_of, called, grown, new_call, size, whole
+from .calls import MAX_OUTPUT, call_of, called, grown, new_call, size, unfinished, whole
 from .conversation import Conversation, Entry, NewId, lines_of
 from .effects import Effect
 from .items import Item, McpApprovalRequest, McpCall, Message, OutputAudio, OutputText, Status
@@ -25,10 +25,9 @@ from .mcp_tools import Offer
 from .microphone import law_of
 from .recordings import Shelf
 from .settings import Pcm, Settings
-from .usage import heard_tokens, usage
+from .usage import counted, heard_tokens, usage
 
 MAX_OUTPUTS = 2 * MAX_OUTPUT  # bytes of what the MCP tools of one response return
-_UNFINISHED = "The response ended before the tool returned."
 
 
 @dataclass(slots=True)
@@ -68,6 +67,7 @@ class Response:
     room: int = MAX_OUTPUTS
     message: Output | None = None
     text: str = ""  # of the message, all of it
+    lines: tuple[do.Line, ...] = ()  # what the model was asked
     input_audio_tokens: int = 0
     _encoder: g711.Encoder | None = None
 
@@ -83,12 +83,12 @@ class Response:
         held = {id(entry) for entry in conversation.entries()}  # some may have been deleted
         entries = [entry for entry in self.context if self.is_own or id(entry) in held]
         self.input_audio_tokens = heard_tokens([entry.heard_ms for entry in entries])
-        self.offer = self.servers.offer(s)
+        self.offer, self.lines = self.servers.offer(s), lines_of(entries)
         output = s.audio.output
         return do.StartReply(
             self.id,
             "\n\n".join(filter(None, (self.instructions, self.offer.notes))),
-            lines_of(entries),
+            self.lines,
             self.offer.tools,
             self.offer.choice,
             s.max_output_tokens if isinstance(s.max_output_tokens, int) else None,
@@ -178,10 +178,8 @@ class Response:
     def _give_up(self, output: Output) -> list[Effect]:
         """A call of an MCP tool, or what there is of it, comes too late."""
         item_id = output.entry.item.id
-        error = {"type": "tool_execution_error", "message": _UNFINISHED}
-        told = called(output.entry, sig.ToolFailed(item_id, error), output.index)
-        was_called = self.running.pop(item_id, None) is not None
-        return [do.DropTool(item_id), do.Send(told)] if was_called else []
+        told = called(output.entry, unfinished(item_id), output.index)
+        return [do.DropTool(item_id), do.Send(told)] if self.running.pop(item_id, None) else []
 
     def done(
         self, status: str, details: dict[str, Any] | None, tokens: sig.Tokens, heard_ms: float
@@ -200,6 +198,7 @@ class Response:
                 if isinstance(output.entry.item, McpCall):
                     effects += self._give_up(output)
                 effects += self._close(output, item_status)
+        tokens = counted(tokens, self.lines, self.text)
         cost = usage(tokens, heard_tokens=self.input_audio_tokens, audio_ms=self.audio_ms)
         effects.append(do.Send(ev.ResponseDone(self._wire(status, details, cost))))
         if status != "failed":
@@ -227,8 +226,9 @@ class Response:
         if self.message is not None:
             return []
         item = Message(self.new_id("item"), "assistant", (), "in_progress")
-        self.message, effects = self._open(Entry(item, response_id=self.id))
-        part = ev.AudioPart() if self.settings.speaks else ev.TextPart()
+        speaks = self.settings.speaks
+        self.message, effects = self._open(Entry(item, response_id=self.id, is_speech=speaks))
+        part = ev.AudioPart() if speaks else ev.TextPart()
         return [*effects, do.Send(ev.PartAdded(*self._part(), part))]
 
     def _open(self, entry: Entry) -> tuple[Output, list[Effect]]:

@@ -237,7 +237,7 @@ class Session:
     def _truncate_item(self, event: ce.TruncateItem) -> list[Effect]:
         """Keep what the client says was heard. The item may still be in progress."""
         entry = self._find(event.item_id, "truncate")
-        if not (isinstance(entry.item, Message) and (entry.audio_bytes or entry.is_spoken)):
+        if not (isinstance(entry.item, Message) and entry.is_speech):
             raise refuse(None, "Only model output audio messages can be truncated")
         has_ms = entry.audio_ms if entry.cut_ms is None else entry.cut_ms
         if event.audio_end_ms > has_ms:

@@ -61,7 +61,7 @@ _APPROVAL = c.either(
 _MCP = c.obj(
     {"type": c.anything, "server_label": NAME},
     {
-        "server_url": c.nullable(c.string(2048)),
+        "server_url": c.nullable(c.string(2048, r"https?://\S+")),
         "server_description": c.nullable(c.string(1 << 14)),
         "allowed_tools": c.nullable(_ALLOWED),
         "require_approval": c.nullable(_APPROVAL),
@@ -204,19 +204,21 @@ _TRACING = c.obj(
         "metadata": c.nullable(c.json_object),
     },
 )
+_TOKEN_LIMITS = c.obj({}, {"post_instructions": c.nullable(c.integer(0))})
+
+_RETENTION = c.obj(
+    {"type": c.anything, "retention_ratio": c.number(0, 1)},
+    {"token_limits": c.nullable(_TOKEN_LIMITS)},
+)
+
+
+def _retention(value: Any, path: str) -> dict[str, Any]:
+    return _given(_RETENTION(value, path))
+
+
 _TRUNCATION = c.either(
     (str, c.one_of("auto", "disabled")),
-    (
-        dict,
-        c.by_type(
-            {
-                "retention_ratio": c.obj(
-                    {"type": c.anything, "retention_ratio": c.number(0, 1)},
-                    {"token_limits": c.obj({}, {"post_instructions": c.nullable(c.integer(0))})},
-                )
-            }
-        ),
-    ),
+    (dict, c.by_type({"retention_ratio": _retention})),
 )
 _READ_ONLY = {
     "id": c.anything,  # as a client that echoes our session sends them

@@ -23,7 +23,7 @@ from .replies import Replies, lost
 from .settings import LOGPROBS, Pcm, ServerVad, Settings, TurnDetection
 from .transcripts import Awaited, completed, delta, failed, with_words
 
-MAX_BUFFERED_MS = 290_000  # recognition takes utterances of five minutes
+MAX_BUFFERED_MS = 330_000  # the largest append of PCM fits; recognition takes 340 s at a time
 LOSSES_PER_ERROR = 3  # losses come every few seconds while somebody speaks: say it now and then
 
 
@@ -63,10 +63,11 @@ class Turns:
         Raises:
             Refused: nobody has committed for too long.
         """
-        if self._vad is None and self._microphone.buffered_ms > MAX_BUFFERED_MS:
+        if self._vad is None and self._microphone.buffered_ms_with(data) > MAX_BUFFERED_MS:
             raise refuse(
                 "input_audio_buffer_full",
-                "The input audio buffer holds at most five minutes: commit or clear it.",
+                f"The input audio buffer holds at most {MAX_BUFFERED_MS // 1000} s of audio: "
+                "commit or clear it.",
                 "audio",
             )
         pcm = self._microphone.append(data)

@@ -6,12 +6,15 @@ Source: realtime contract §6.2.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from .effects import Line
 from .signals import Tokens
 
 AUDIO_TOKEN_MS = 50  # one output audio token, as OpenAI counts them
 HEARD_TOKEN_MS = 100  # one input audio token
+CHARS_A_TOKEN = 4  # of English, as OpenAI's rule of thumb has it
 
 
 def usage(tokens: Tokens, *, heard_tokens: int, audio_ms: int) -> dict[str, Any]:
@@ -36,6 +39,19 @@ def usage(tokens: Tokens, *, heard_tokens: int, audio_ms: int) -> dict[str, Any]
         },
         "output_token_details": {"text_tokens": tokens.output, "audio_tokens": audio},
     }
+
+
+def counted(tokens: Tokens, lines: Sequence[Line], said: str) -> Tokens:
+    """What a response cost; estimated, if it was cut off before its provider could count.
+
+    Args:
+        lines: What the model was asked.
+        said: All its text.
+    """
+    if not said or tokens != Tokens():
+        return tokens
+    asked = sum(len(line.text) for line in lines)
+    return Tokens(math.ceil(asked / CHARS_A_TOKEN), 0, math.ceil(len(said) / CHARS_A_TOKEN))
 
 
 def heard_tokens(heard_ms: list[int]) -> int:

@@ -15,7 +15,8 @@ from tests.script import Script, only, types
 from tests.servers_of_tools import DOCS, SEARCH, SECRETS, World
 
 LISTED = ["conversation.item.done", "mcp_list_tools.completed"]
-FAILED = ["conversation.item.done", "mcp_list_tools.failed"]
+DROPPED = ["conversation.item.done", "mcp_list_tools.failed"]
+FAILED = [*DROPPED, "error"]
 
 
 @pytest.fixture
@@ -56,8 +57,11 @@ def test_what_tools_lack_is_filled_in_and_what_is_not_allowed_is_left_out(world)
 
 def test_a_server_that_does_not_answer_has_a_list_without_tools(world):
     [asked] = only(world.update(DOCS), do.ListTools)
-    done, failed = world.hears(sig.ToolsNotListed(asked.item_id, "away"))
-    assert [done["type"], failed["type"]] == FAILED
+    done, failed, why = world.hears(sig.ToolsNotListed(asked.item_id, "away"))
+    assert [done["type"], failed["type"], why["type"]] == FAILED
+    assert why["error"]["code"] == "mcp_list_tools_failed"
+    assert "'docs'" in why["error"]["message"]
+    assert "away" in why["error"]["message"]
     assert done["item"]["tools"] == []
     assert world.start().tools == ()
 
@@ -100,7 +104,7 @@ def test_a_server_that_is_gone_is_forgotten_and_its_late_news_ignored(world):
     [asked] = only(world.update(DOCS), do.ListTools)
     effects = world.update()
     assert only(effects, do.DropTool) == [do.DropTool(asked.item_id)]
-    assert types(world.sent(effects)) == ["session.updated", *FAILED]
+    assert types(world.sent(effects)) == ["session.updated", *DROPPED]
     assert world.take(sig.ToolsListed(asked.item_id, (SEARCH,))) == []
     assert world.start().tools == ()
 

@@ -126,3 +126,9 @@ def test_half_a_sample_does_not_outlive_its_format(microphone):
     microphone.tune(Pcmu())
     microphone.tune(Pcm())
     assert microphone.append(b"\2\3") == b"\2\3"
+
+
+def test_half_a_sample_does_not_outlive_its_commit(microphone):
+    microphone.append(pcm(200) + b"\1")
+    microphone.commit()
+    assert microphone.append(b"\2\3") == b"\2\3"

@@ -196,3 +196,11 @@ def test_input_may_refer_to_items():
     )
     new = input_item(message("user", text("a")), "response.input[0]")
     assert isinstance(new, NewItem)
+
+
+def test_a_recording_may_come_with_nothing_but_its_words():
+    part = {"type": "input_audio", "transcript": "hi"}
+    assert new_item(message("user", part), "item") == NewItem(
+        Message("", "user", (InputAudio("hi"),)), b"", "hi"
+    )
+    assert refusal(message("user", {"type": "input_audio"})).param == "item.content[0].audio"

@@ -189,7 +189,7 @@ def test_the_voice_is_fixed_once_the_model_has_spoken():
         ({"reasoning": {"effort": "low"}}, {"reasoning_effort": "low"}),
         ({"audio": {"output": {"voice": "sage"}}}, {"voice": do.Voice("sage", 1.0)}),
         ({"output_modalities": ["text"]}, {"voice": None}),
-        ({"tools": []}, {"tools": ()}),
+        ({"tools": []}, {"tools": (), "tool_choice": "auto"}),
         ({"tools": None, "tool_choice": None}, {"tools": (Tool("f"),), "tool_choice": "required"}),
         ({"instructions": ""}, {"instructions": ""}),
         ({"instructions": None}, {"instructions": "Long."}),

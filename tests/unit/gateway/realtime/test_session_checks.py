@@ -55,8 +55,13 @@ def vad(value: object) -> dict[str, object]:
             "invalid_value",
         ),
         (
-            {"tools": [{"type": "mcp", "server_label": "a", "server_url": "u"}] * 2},
+            {"tools": [{"type": "mcp", "server_label": "a", "server_url": "http://u"}] * 2},
             "session.tools",
+            "invalid_value",
+        ),
+        (
+            {"tools": [{"type": "mcp", "server_label": "a", "server_url": "ftp://x"}]},
+            "session.tools[0].server_url",
             "invalid_value",
         ),
         ({"truncation": "never"}, "session.truncation", "invalid_value"),
@@ -157,3 +162,9 @@ def test_a_variable_may_be_written_as_an_input_text():
     prompt = {"id": "p", "variables": {"x": {"type": "input_text", "text": "1"}}}
     checked = PATCH({"type": "realtime", "prompt": prompt}, "session")
     assert checked["prompt"]["variables"] == {"x": "1"}
+
+
+def test_null_token_limits_are_none():
+    half = {"type": "retention_ratio", "retention_ratio": 0.5}
+    session = {"type": "realtime", "truncation": {**half, "token_limits": None}}
+    assert PATCH(session, "session")["truncation"] == half

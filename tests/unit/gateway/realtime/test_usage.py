@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from gateway.realtime.effects import Line
+from gateway.realtime.items import Message
 from gateway.realtime.signals import Tokens
-from gateway.realtime.usage import heard_tokens, usage
+from gateway.realtime.usage import counted, heard_tokens, usage
 
 
 def test_audio_counts_by_its_length():
@@ -15,3 +17,10 @@ def test_audio_counts_by_its_length():
 
 def test_each_recording_is_rounded_up():
     assert heard_tokens([0, 1, 100, 101]) == 0 + 1 + 1 + 2
+
+
+def test_what_was_cut_off_is_estimated_from_its_text():
+    line = Line(Message("i", "user"), "x" * 40)
+    assert counted(Tokens(), (line,), "y" * 9) == Tokens(10, 0, 3)
+    assert counted(Tokens(5, 1, 2), (line,), "y" * 9) == Tokens(5, 1, 2)
+    assert counted(Tokens(), (line,), "") == Tokens()
