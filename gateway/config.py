@@ -72,7 +72,8 @@ class Config:
     because the page itself must send a key: no cookie says who asks."""
 
     requests_per_minute: int = field(default=100, metadata={"ge": 0})
-    """Responses a tenant may ask for in a minute, counted by this process; 0 is no limit."""
+    """Responses a tenant may ask for in a minute, counted by this process; 0 is no limit. Those
+    that speech starts are counted and not refused."""
 
     tokens_per_minute: int = field(default=100_000, metadata={"ge": 0})
     """Tokens a tenant may spend in a minute, counted by this process; 0 is no limit."""

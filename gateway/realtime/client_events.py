@@ -11,7 +11,7 @@ from typing import Any
 
 from . import checks as c
 from . import session_checks as s
-from .new_items import MAX_ID, NewItem, Reference, audio_bytes, input_item, new_item
+from .new_items import NewItem, Reference, audio_bytes, input_item, new_item
 from .refusals import Refusal, refuse
 
 MAX_AUDIO = 15 << 20  # bytes of one append, decoded
@@ -143,7 +143,7 @@ KINDS: dict[str, tuple[c.Check, Make]] = {
     "input_audio_buffer.commit": (_event({}), lambda e, i: CommitAudio(i)),
     "input_audio_buffer.clear": (_event({}), lambda e, i: ClearAudio(i)),
     "conversation.item.create": (
-        _event({"item": new_item}, {"previous_item_id": c.nullable(c.string(MAX_ID))}),
+        _event({"item": new_item}, {"previous_item_id": c.nullable(_ANY_ID)}),
         lambda e, i: CreateItem(e["item"], e.get("previous_item_id"), i),
     ),
     "conversation.item.retrieve": (

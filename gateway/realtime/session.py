@@ -34,6 +34,9 @@ from .settings import LOGPROBS, Kind, Settings, Transcription, echo, merge
 from .turns import Turns
 
 
+MAX_ECHO = 960 << 10  # bytes: clients take frames of 1 MiB
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What is fixed when a session begins."""
@@ -162,6 +165,9 @@ class Session:
         if self._settings.tracing is not None and new.tracing != self._settings.tracing:
             message = "Tracing cannot be changed once it is enabled for a session."
             raise refuse("invalid_value", message, "session.tracing")
+        if len(msgspec.json.encode(echo(new))) > MAX_ECHO:
+            message = f"The session is too large: it may have {MAX_ECHO} bytes of JSON."
+            raise refuse("object_above_max_size", message, "session")
         self._prompts.check(new.prompt, "session.prompt")
         self._servers.check(new.servers, "session.tools")
         return new

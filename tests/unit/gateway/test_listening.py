@@ -130,6 +130,27 @@ async def test_audio_waits_until_the_worker_is_ready():
     assert len(audio(calls[0])) == 1
 
 
+async def test_audio_that_was_not_sent_is_never_dropped():
+    """A recording that is longer than what is kept for a replay, before there is a stream."""
+    may_start, heard_all = asyncio.Event(), asyncio.Event()
+    recording = bytes(48_000 * 70)
+
+    async def script(call: Call) -> None:
+        await may_start.wait()
+        await ready(call)
+        while sum(len(part.data) for part in audio(call)) < len(recording):
+            await call.read()
+        heard_all.set()
+        await to_the_end(call)
+
+    async with hearing(script) as (heard, _), asyncio.TaskGroup() as tasks:
+        hearing_it = tasks.create_task(heard.microphone.hear(recording), name="hear")
+        await asyncio.wait({hearing_it}, timeout=0.05)
+        may_start.set()
+        async with asyncio.timeout(10):
+            await heard_all.wait()
+
+
 async def test_a_broken_stream_is_replaced_and_hears_again_what_was_not_acknowledged():
     async def breaks(call: Call) -> None:
         await ready(call)
