@@ -33,7 +33,6 @@ from .session_checks import check_kind
 from .settings import LOGPROBS, Kind, Settings, Transcription, echo, merge
 from .turns import Turns
 
-
 MAX_ECHO = 960 << 10  # bytes: clients take frames of 1 MiB
 
 
