@@ -102,11 +102,13 @@ class Session:
 
     def receive(self, event: ce.ClientEvent | sig.Signal) -> list[Effect]:
         """Take one input; return what must be done about it, in order."""
-        if isinstance(event, sig.Reply):
-            return self._replies.receive(event)
-        if isinstance(event, sig.Mcp):
-            return self._replies.hear_of_tools(event)
         try:
+            if isinstance(event, ce.AppendAudio):  # first: fifty a second
+                return self._turns.append(event.audio)
+            if isinstance(event, sig.Reply):
+                return self._replies.receive(event)
+            if isinstance(event, sig.Mcp):
+                return self._replies.hear_of_tools(event)
             if isinstance(event, sig.Hearing):
                 return self._turns.receive(event)
             return self._client(event)
