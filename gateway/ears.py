@@ -54,8 +54,7 @@ class Ears:
     def put(self, command: Command) -> None:
         if isinstance(command, do.Hear):
             self._bytes += len(command.pcm)
-            pieces = range(0, len(command.pcm), PIECE_BYTES)
-            self._commands += [do.Hear(command.pcm[at : at + PIECE_BYTES]) for at in pieces]
+            self._commands += _pieces(command)
         else:
             self._others += 1
             self._commands.append(command)
@@ -154,6 +153,13 @@ class Ears:
     def _drop(self) -> None:
         while self._commands:
             self._next()
+
+
+def _pieces(command: do.Hear) -> list[do.Hear]:
+    pcm = command.pcm
+    if len(pcm) <= PIECE_BYTES:
+        return [command]
+    return [do.Hear(pcm[at : at + PIECE_BYTES]) for at in range(0, len(pcm), PIECE_BYTES)]
 
 
 async def _report_all(microphone: Microphone, report: Callable[[sig.Signal], None]) -> None:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 Law = Literal["audio/pcmu", "audio/pcma"]
 
 RATE_HZ = 8_000
-SILENCE = {"audio/pcmu": b"\xff", "audio/pcma": b"\xd5"}
 """A byte of silence."""
 
 _Floats = NDArray[np.float64]

@@ -98,7 +98,7 @@ class ScriptedBackends:
 
     @asynccontextmanager
     async def dictate(self, how: Listening, *, words: bool) -> AsyncIterator[Dictation]:
-        raise NotImplementedError  # REST: no transcript has it
+        raise AssertionError("a transcript is of a WebSocket: nobody dictates a file")
         yield
 
     @asynccontextmanager

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.ears import MOST_BYTES, Ears
+from gateway.ears import MOST_BYTES, PIECE_BYTES, Ears
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.realtime.settings import ServerVad
@@ -142,6 +142,18 @@ async def test_commands_keep_their_order_and_audio_batches_itself(mesh, ears):
     at = mesh.told.index("item_1")
     assert mesh.told[at - 1].endswith(b"\3\0")
     assert mesh.told[at:] == ["item_1", b"\4\0", BY_HAND, "forget"]
+
+
+async def test_a_recording_in_one_piece_goes_on_in_several(mesh, ears):
+    recording = bytes(range(256)) * (5 * PIECE_BYTES // 512)
+    mesh.gate.clear()
+    ears.put(do.Hear(recording))
+    assert ears.behind_s == len(recording) / 48_000
+    mesh.gate.set()
+    await mesh.until(lambda: sum(map(len, mesh.told)) == len(recording))
+    assert b"".join(mesh.told) == recording
+    assert max(map(len, mesh.told)) == PIECE_BYTES
+    assert ears.behind_s == 0
 
 
 async def test_how_to_listen_is_known_before_it_was_passed_on(ears):

@@ -336,3 +336,9 @@ def test_a_response_that_waited_does_not_answer_what_came_later(script):
     script.send("conversation.item.create", item=RECORDED)
     [start] = only(script.take(sig.Transcribed(recognise.utterance, "one", 1)), do.StartReply)
     assert [line.text for line in start.context] == ["one"]
+
+
+def test_an_answer_that_nobody_asked_for_is_counted(script):
+    assert len(only(script.utterance(), do.CountRequest)) == 1
+    script.send("response.cancel")
+    assert only(script.send("response.create"), do.CountRequest) == []
