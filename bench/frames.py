@@ -19,7 +19,8 @@ from gateway.realtime import signals as sig
 from gateway.realtime.codec import decode, encode
 from gateway.realtime.effects import Send, StartReply
 from gateway.realtime.g711 import Decoder, Encoder
-from gateway.realtime.session import Identity, Session
+from gateway.realtime.identity import Identity
+from gateway.realtime.session import Session
 
 FRAME = bytes(range(256)) * 3 + bytes(192)  # 960 bytes: 20 ms of PCM16 at 24 kHz
 TELEPHONE_FRAME = bytes(range(160))  # 20 ms of µ-law

@@ -15,12 +15,13 @@ from gateway.models import Models
 from gateway.realtime.refusals import SERVER_ERROR, Refusal, Refused, refuse, wrong_value
 from gateway.realtime.settings import Kind
 
-SHAPE_CLOSE, SESSION_CLOSE = 4000, 4004
+SHAPE_CLOSE, SESSION_CLOSE, LATER_CLOSE = 4000, 4004, 1013
 
 NO_BETA = Refusal(
     "beta_api_shape_disabled",
     "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API.",
 )
+NO_SESSION = Refusal("session_not_found", "There is no session of that id that can be joined here.")
 FULL = Refusal("server_overloaded", "The server takes no new sessions now.", type=SERVER_ERROR)
 
 _BETA_HEADER, _BETA_PROTOCOL = "realtime=v1", "openai-beta.realtime-v1"
@@ -38,6 +39,38 @@ class Wanted:
     profile: Profile
     beta: bool = False
     """Whether the client speaks the beta dialect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A session that a client wants to go on with."""
+
+    session_id: str
+    last_event_id: str = ""
+    """The last event that it has had; "" if it does not say."""
+
+
+PLAIN = Profile()
+NEW_SESSION_ID = "X-New-Session-Id"
+_SESSION_ID = re.compile(r"sess_[0-9A-Za-z]{16,64}")
+
+
+def resumption(query: Mapping[str, str], headers: Mapping[str, str]) -> Resumption | None:
+    """The session that a client wants to go on with; None if it wants a new one."""
+    for asked in (
+        query.get("session_id"),
+        query.get("conversation_id"),
+        headers.get("X-Session-Id"),
+    ):
+        if asked is not None:
+            return Resumption(asked[:128], query.get("last_event_id", "")[:128])
+    return None
+
+
+def session_id_of(headers: Mapping[str, str]) -> str | None:
+    """What a balancer wants a new session to be called, so that its client comes back here."""
+    found = headers.get(NEW_SESSION_ID, "")
+    return found if _SESSION_ID.fullmatch(found) else None
 
 
 def speaks_beta(headers: Mapping[str, str]) -> bool:
@@ -68,9 +101,6 @@ def wanted(
     beta = speaks_beta(headers)
     if beta and strict:
         raise Refused(NO_BETA)
-    if "session_id" in query or "call_id" in query:
-        what = "call" if "call_id" in query else "session"
-        raise refuse("session_not_found", f"There is no {what} of that id that can be joined here.")
     if _kind(query, preset) == "transcription":
         if query.get("model"):
             message = "You must not provide a model parameter for transcription sessions"
@@ -102,7 +132,10 @@ def profile(models: Models, model: str, param: str | None = None) -> Profile:
 
 def close_code(refused: Refused) -> int:
     """Of a handshake whose shape was refused."""
-    return SESSION_CLOSE if refused.refusal.code == "session_not_found" else SHAPE_CLOSE
+    return _CLOSES.get(refused.refusal.code or "", SHAPE_CLOSE)
+
+
+_CLOSES = {"session_not_found": SESSION_CLOSE, "rate_limit_exceeded": LATER_CLOSE}
 
 
 def _kind(query: Mapping[str, str], preset: Preset | None) -> Kind:

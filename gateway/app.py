@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
+from redis.asyncio import Redis
 
-from gateway import handshake, models, prompts
-from gateway.allowance import Allowance
+from gateway import draining, handshake, messages, models, prompts
+from gateway.allowance import Allowance, LocalAllowance, SameForAll
 from gateway.auth import DOORMAN, Doorman, Keyring
 from gateway.backends import Backends
 from gateway.client_secrets import RedisSecrets, Secrets
 from gateway.clients import MeshBackends
 from gateway.config import Config
-from gateway.connection import RESTART_CLOSE
+from gateway.connect_limit import ConnectLimit
+from gateway.endings import RESTART_CLOSE
+from gateway.facts import Facts
+from gateway.ids import new_id
+from gateway.limits_file import TenantLimits
+from gateway.lobby import Lobby
 from gateway.models import Models
 from gateway.opening import Opener
 from gateway.pacer import Wheel
 from gateway.recorder import Recorder
+from gateway.redis_allowance import RedisAllowance
 from gateway.rest import (
     answers,
     audio_speech,
@@ -33,12 +42,20 @@ from gateway.rest import (
     unquoted,
 )
 from gateway.rest.cors import Cors
+from gateway.sessions.keeper import Keeper
+from gateway.sessions.redis_store import RedisStore
+from gateway.sessions.store import Abandoned, Store
+from gateway.sessions.sweeper import sweep_forever
 from gateway.shared import GATEWAY, Gateway
+from gateway.spool import Spool
 from mesh.dial import Link
-from mesh.stream import connect
+from mesh.redis import connect
 
 SECRETS_A_MINUTE = 600  # of one tenant; with the bytes they may hold, what Redis can bear
 SECRET_BYTES_A_MINUTE = 4 << 20
+SWEEP_S = 5.0
+SWEEP_PATIENCE_S = 15.0  # beyond the time after which sessions are abandoned
+_LAST_FACTS_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,7 @@ class Files:
     keyring: Keyring
     models: Models
     opener: Opener
+    limits: TenantLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,57 +75,56 @@ class Parts:
     backends: Backends | None = None
     recorder: Recorder | None = None
     secrets: Secrets | None = None
+    store: Store | None = None
+    allowance: Allowance | None = None
 
 
-def build(
-    config: Config,
-    backends: Backends | None = None,
-    recorder: Recorder | None = None,
-    secrets: Secrets | None = None,
-) -> web.Application:
+def build(config: Config, parts: Parts | None = None) -> web.Application:
     """
     Args:
-        backends: What to talk to instead of the mesh; for tests.
-        recorder: What takes the facts instead of Redis; for tests.
-        secrets: What keeps client secrets instead of Redis; for tests.
+        parts: What to use instead of servers; for tests.
 
     Raises:
         mesh.keys.KeyFileError: the keys cannot be read.
         gateway.models.ModelsFileError: the models file cannot.
         gateway.prompts.PromptsFileError: the prompts file cannot.
+        gateway.limits_file.LimitsFileError: the limits file cannot.
+        gateway.spool.SpoolError: the spool cannot be opened.
+        ValueError: the URL of Redis is none.
     """
     # It warns of subprotocols it does not know, word by word, and a browser's key is one.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
     unquoted.install()
     app = web.Application(middlewares=[answers.middleware])
     Cors(config.cors_origins).install(app)
+    usual = SameForAll(config.requests_per_minute, config.tokens_per_minute)
     files = Files(
         Keyring(config.keys_file),
         Models(models.load(config.models_file), config.models),
         Opener(config, prompts.load(config.prompts_file)),
+        TenantLimits(config.limits_file, usual),
     )
-    parts = Parts(backends, recorder, secrets)
+    redis = connect(config.redis_url)
+    servers = _servers(config, files, redis, parts or Parts())
 
     # It yields inside a TaskGroup, which else we never do: the task that sets the application
     # up is the process's main one, and if what runs here fails, that one should end.
     async def run(app: web.Application) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as tasks:
-            gateway, links = _assemble(config, files, tasks, parts)
+            gateway, links = _assemble(config, files, tasks, servers)
             app[GATEWAY], app[DOORMAN] = gateway, gateway.doorman
-            running = [tasks.create_task(gateway.wheel.run(), name="wheel")]
-            running.append(tasks.create_task(gateway.recorder.run(), name="recorder"))
-            running += [
-                tasks.create_task(link.watch(), name=f"watch {link.tier}") for link in links
-            ]
+            running = [tasks.create_task(work, name=name) for name, work in _works(gateway, links)]
             try:
                 yield
             finally:
-                await gateway.recorder.flush(timeout_s=2.0)
+                await gateway.recorder.flush(timeout_s=_LAST_FACTS_S)
                 for task in running:
                     task.cancel()
                 for link in links:
                     await link.close()
                 await gateway.secrets.close()
+                await gateway.keeper.store.aclose()
+                await redis.aclose()
 
     app.cleanup_ctx.append(run)
     app.on_shutdown.append(_hang_up)
@@ -118,32 +135,88 @@ def build(
     return app
 
 
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """What is outside of this process."""
+
+    backends: Backends | None
+    recorder: Recorder
+    secrets: Secrets
+    store: Store
+    allowance: Allowance
+
+
+def _servers(config: Config, files: Files, redis: Redis, parts: Parts) -> Servers:
+    spool = Spool(config.spool_dir, config.spool_mb << 20) if config.spool_dir else None
+    if spool is not None:
+        spool.open()
+    url = config.redis_url
+    local = LocalAllowance(files.limits, time.monotonic)
+    return Servers(
+        parts.backends,
+        parts.recorder or Recorder(connect(url), spool),
+        parts.secrets or RedisSecrets(connect(url)),
+        parts.store or RedisStore.at(url, new_id("gw"), ttl_s=config.resume_s),
+        parts.allowance or RedisAllowance(redis, files.limits, local),
+    )
+
+
 def _assemble(
-    config: Config, files: Files, tasks: asyncio.TaskGroup, parts: Parts
+    config: Config, files: Files, tasks: asyncio.TaskGroup, servers: Servers
 ) -> tuple[Gateway, tuple[Link, ...]]:
-    recorder = parts.recorder or Recorder(connect(config.redis_url))
-    secrets = parts.secrets or RedisSecrets(connect(config.redis_url))
-    mesh, links = (parts.backends, ()) if parts.backends else _mesh(config, tasks)
+    mesh, links = (servers.backends, ()) if servers.backends else _mesh(config, tasks)
+    keeper = Keeper(servers.store, ttl_s=config.resume_s)
 
     def ready() -> dict[str, bool]:
-        return {**{link.tier: link.serving for link in links}, "redis": recorder.is_well}
+        redis = servers.recorder.is_well and keeper.is_well
+        return {**{link.tier: link.serving for link in links}, "redis": redis}
 
     gateway = Gateway(
         config=config,
-        doorman=Doorman(files.keyring, secrets),
-        secrets=secrets,
+        doorman=Doorman(files.keyring, servers.secrets),
+        secrets=servers.secrets,
         models=files.models,
         opener=files.opener,
-        allowance=Allowance(
-            config.requests_per_minute, config.tokens_per_minute, clock=time.monotonic
-        ),
-        minting=Allowance(SECRETS_A_MINUTE, SECRET_BYTES_A_MINUTE, clock=time.monotonic),
-        recorder=recorder,
+        allowance=servers.allowance,
+        minting=LocalAllowance(SameForAll(SECRETS_A_MINUTE, SECRET_BYTES_A_MINUTE), time.monotonic),
+        recorder=servers.recorder,
         backends=mesh,
         wheel=Wheel(),
         ready=ready if links else lambda: {},
+        keeper=keeper,
+        lobby=Lobby(config, keeper, files.opener, files.models),
+        connects=ConnectLimit(config.connects_per_s, time.monotonic),
+        trusted=[ipaddress.ip_network(net) for net in config.trusted_proxies],
     )
     return gateway, links
+
+
+def _works(
+    gateway: Gateway, links: tuple[Link, ...]
+) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+    """What goes on as long as the process serves."""
+    store, recorder = gateway.keeper.store, gateway.recorder
+    patience_s = gateway.config.resume_s + SWEEP_PATIENCE_S
+
+    def bury(abandoned: Abandoned) -> None:
+        Facts.of(recorder, abandoned.session_id, abandoned.meta).closed("abandoned")
+
+    sweeping = sweep_forever(
+        store,
+        bury,
+        lambda: recorder.flush(timeout_s=_LAST_FACTS_S),
+        every_s=SWEEP_S,
+        patience_s=patience_s,
+        clock=time.monotonic,
+    )
+    return [
+        ("wheel", gateway.wheel.run()),
+        ("recorder", recorder.run()),
+        ("keeper", gateway.keeper.run()),
+        ("messages", messages.attend(store, gateway.live)),
+        ("sweeper", sweeping),
+        *((f"watch {link.tier}", link.watch()) for link in links),
+    ]
 
 
 def _mesh(config: Config, tasks: asyncio.TaskGroup) -> tuple[Backends, tuple[Link, ...]]:
@@ -157,11 +230,16 @@ def _mesh(config: Config, tasks: asyncio.TaskGroup) -> tuple[Backends, tuple[Lin
 
 
 async def _hang_up(app: web.Application) -> None:
-    """Tell every client that this process ends and another will serve it."""
+    """Move every session to another gateway, and tell whoever is still there to go as well."""
     gateway = app[GATEWAY]
+    if gateway.is_draining:
+        return  # it has been done
     gateway.is_draining = True
+    config = gateway.config
+    per_s = config.connects_per_s / 2  # others come to them as well
+    await draining.drain(gateway.live, within_s=config.drain_s, per_s=per_s)
     with suppress(TimeoutError):  # who does not read is not waited for
-        async with asyncio.timeout(gateway.config.drain_s), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(1.0), asyncio.TaskGroup() as tasks:
             for ws in list(gateway.open):
                 closing = ws.close(code=RESTART_CLOSE, message=b"service restart")
                 tasks.create_task(closing, name="hang up")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import re
+import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -79,7 +80,9 @@ class MeshBackends:
                 self.stt, lambda: stub.StreamingRecognize(metadata=metadata()), self._tasks
             )
 
-        microphone = MeshMicrophone(dial, how, from_sample, self._patience_s, self._profile.stt)
+        microphone = MeshMicrophone(
+            dial, how, from_sample, self._patience_s, self._profile.stt, f"{secrets.token_hex(4)}."
+        )
         try:
             yield microphone
         finally:
@@ -180,7 +183,11 @@ class MeshSpeech:
                     yield sig.ReplyAudio(self._id, pcm)
                     await self._took(len(pcm) // 2)
                 case "segment_finished":
-                    yield sig.ReplyTiming(self._id, segment.rest(news.segment_finished))
+                    rest, piece = (
+                        segment.rest(news.segment_finished),
+                        segment.whole(news.segment_finished),
+                    )
+                    yield sig.ReplyTiming(self._id, rest, piece)
                 case "degraded":
                     worse = news.degraded
                     yield sig.ReplyDegraded(self._id, worse.failed_engine, worse.serving_engine)
@@ -227,6 +234,10 @@ class _Segment:
             end_char = word.start() + len(word[0].rstrip())
             spread.append((self._start_char + end_char, _ms(end_sample)))
         return tuple(spread)
+
+    def whole(self, finished: tts.SegmentFinished) -> tuple[int, int]:
+        """Where it ends: `(end_char, end_ms)`."""
+        return self._start_char + len(self._text), _ms(finished.end_sample)
 
     def _spoken(self, word: tts.WordTiming, end_sample: int) -> tuple[int, int]:
         return self._start_char + word.end_char, _ms(end_sample)
@@ -276,5 +287,6 @@ def _synthesis(start: StartReply, profile: Profile) -> tts.StreamingSynthesisCon
         credit=common_pb2.FlowCredit(allowed_until_sample=_CREDIT_SAMPLES),
     )
     config.voice.engines.extend(profile.tts)
+    config.continues = start.begun is not None and start.begun.from_char > 0
     config.chunk_duration.FromMilliseconds(20)
     return config

@@ -43,7 +43,8 @@ class Config:
     redis_url: str = field(
         default="redis://127.0.0.1:6379/0", metadata={"env": "REDIS_URL", "secret": True}
     )
-    """Redis that takes the facts."""
+    """Redis that keeps sessions, limits and facts: `redis://host:port/0`, `rediss://…` over TLS,
+    `redis+sentinel://host:26379,host:26379/name/0` or `redis+cluster://host:port,host:port`."""
 
     keys_file: Path = Path(".local/keys.json")
     """API keys, as `voicemesh keys` writes them."""
@@ -72,11 +73,22 @@ class Config:
     because the page itself must send a key: no cookie says who asks."""
 
     requests_per_minute: int = field(default=100, metadata={"ge": 0})
-    """Responses a tenant may ask for in a minute, counted by this process; 0 is no limit. Those
-    that speech starts are counted and not refused."""
+    """Requests of a tenant in a minute: connections, responses it asks for, REST calls. 0 is no
+    limit. Responses that speech starts are counted and not refused."""
 
     tokens_per_minute: int = field(default=100_000, metadata={"ge": 0})
-    """Tokens a tenant may spend in a minute, counted by this process; 0 is no limit."""
+    """Tokens a tenant may spend in a minute; 0 is no limit."""
+
+    limits_file: Path | None = None
+    """TOML file of limits of single tenants, read again when it changes; see
+    `gateway/limits_file.py`. Empty is none."""
+
+    spool_dir: Path | None = None
+    """Folder for facts while Redis is away. Processes may share it: each takes a folder of its
+    own in it. Empty keeps them in memory."""
+
+    spool_mb: int = field(default=256, metadata={"ge": 1})
+    """Most megabytes of facts of a process on disk; the oldest are dropped beyond it."""
 
     instructions: str = "You are a helpful assistant. Answer briefly: you are being spoken to."
     """What a session's instructions are before the client sets its own."""
@@ -84,8 +96,26 @@ class Config:
     voice: str = "alloy"
     """A session's voice before the client sets its own."""
 
-    max_sessions: int = field(default=3000, metadata={"ge": 1})
-    """Open sessions of this process; the next get 503."""
+    processes: int = field(default=0, metadata={"ge": 0, "le": 256})
+    """Processes of this instance, each with ports of its own: PORT, PORT + 1, … and so on for the
+    other ports. 0 is one for each core."""
+
+    max_sessions: int = field(default=16_000, metadata={"ge": 1})
+    """Open sessions of one process; the next get 503. Each needs a file descriptor."""
+
+    connects_per_s: float = field(default=100.0, metadata={"ge": 0})
+    """New connections a second of the instance, shared evenly among its processes; the next get
+    503. As many may come at once. 0 is no limit."""
+
+    idle_ping_s: float = field(default=300.0, metadata={"ge": 1})
+    """A client that has said nothing for so long is pinged, and hung up on if it does not answer
+    within half of it."""
+
+    resume_s: float = field(default=30.0, metadata={"ge": 1})
+    """How long a session can be resumed after its connection broke."""
+
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1/32", "::1/128")
+    """Networks of balancers: whose `X-New-Session-Id` is the id of a new session."""
 
     session_s: float = field(default=3600.0, metadata={"ge": 1})
     """How long a session lasts, as `expires_at` tells it."""
@@ -113,5 +143,5 @@ class Config:
     llm_timeout_s: float = field(default=30.0, metadata={"ge": 1})
     """How long the language tier may take for one reply, all in all."""
 
-    drain_s: float = field(default=5.0, metadata={"ge": 0})
-    """How long open connections may take to close after SIGTERM."""
+    drain_s: float = field(default=30.0, metadata={"ge": 0})
+    """How long replies may go on after SIGTERM; then they go on at another gateway."""

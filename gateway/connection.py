@@ -1,4 +1,8 @@
-"""One client's WebSocket: feeds the session, and does what the session says."""
+"""One client's WebSocket: feeds the session, and does what the session says.
+
+What the client is told, other than audio, has been kept before (`gateway/sessions`): whatever
+dies, another gateway knows all that the client knows.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +10,37 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import assert_never
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSMsgType, web
 
-from gateway import metrics, reply
-from gateway.allowance import Share
+from gateway import endings, metrics, reply
+from gateway.allowance import Share, too_many
 from gateway.conformance import Conformance
-from gateway.ears import Ears
-from gateway.ids import event_id
-from gateway.outbox import Outbox, SlowClient
+from gateway.ears import Command, Ears
+from gateway.endings import ClientLeft, Ending, Expired, Limits
+from gateway.facts import Facts
+from gateway.flag import Flag
+from gateway.outbox import Coming, Outbox, Parcel, SlowClient
 from gateway.realtime import client_events as ce
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
-from gateway.realtime.codec import BINARY, encode
+from gateway.realtime.codec import BINARY
 from gateway.realtime.dialects import Dialect
-from gateway.realtime.refusals import SERVER_ERROR, Refusal
-from gateway.realtime.server_events import Error, RateLimitsUpdated
-from gateway.realtime.session import Session
-from gateway.realtime.settings import RATE_HZ
-from gateway.recorder import Facts
+from gateway.realtime.server_events import RateLimitsUpdated, ServerEvent, SessionCreated
 from gateway.reply import Stage
+from gateway.sessions.journal import Opened
+from gateway.sessions.kept import Kept, Lost
+from gateway.sessions.resume import Restored
+from gateway.sessions.store import Outcome
 from gateway.stopwatch import Stopwatch
-from gateway.told import told
 from gateway.tools import Tools
-from mesh.errors import MeshError
+from gateway.words import Words
 
 SEND_S = 10.0  # a client that takes nothing for so long does not read
-MOST_TRANSCRIBING = 2  # recordings of one session at a time: the recognisers are everyone's
-RESTART_CLOSE = 1012
-_GOODBYE_S = 2.0
-
+FLUSH_S = 1.0  # for what is on its way when a session moves
 log = logging.getLogger(__name__)
-
-
-class ClientLeft(Exception):
-    """The client closed its WebSocket: the normal end of a connection."""
-
-
-class Expired(Exception):
-    """The session has lasted as long as it may."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long things may last, in seconds."""
-
-    session_s: float
-    stt_idle_s: float
-    words_s: float
-    """From the end of an utterance to its words."""
 
 
 class Connection:
@@ -65,7 +49,7 @@ class Connection:
     def __init__(
         self,
         ws: web.WebSocketResponse,
-        session: Session,
+        kept: Kept,
         *,
         dialect: Dialect,
         stage: Stage,
@@ -77,102 +61,156 @@ class Connection:
     ) -> None:
         """
         Args:
+            kept: The session.
             hang_up: Drops the TCP connection at once.
             conformance: Checks every message that is sent.
         """
+        self.kept, self._session, self._journal = kept, kept.session, kept.journal
         self._dialect, self._meter, self._conformance = dialect, meter, conformance
-        self._hang_up = hang_up
-        self._ws, self._session, self._facts, self._limits = ws, session, facts, limits
+        self._ws, self._facts, self._limits, self.hang_up = ws, facts, limits, hang_up
+        kept.keep_fact, kept.lost = facts.keep, self._lost
         self._outbox = Outbox()
         self._stage = stage
         self._ears = Ears(stage.backends, limits.stt_idle_s)
         self._tools = Tools(stage.backends, self.take)
+        self._words = Words(stage.backends, self.take)
         self._replies: dict[str, asyncio.Task[None]] = {}
+        self._listening: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
         self._watch = Stopwatch(time.monotonic)
-        self._transcribing = asyncio.Semaphore(MOST_TRANSCRIBING)
-        self._is_over = False
+        self._why: Ending | None = None
         self._tasks: asyncio.TaskGroup
+        self._scope = asyncio.timeout(None)
+        self.has_left = Flag()
+        """Set when all that was to be kept of the session is."""
 
-    async def run(self) -> None:
-        """Serve the client until it leaves, its time is over, or something breaks."""
-        reason = "failed"
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the session is between two turns, and the client knows all of it."""
+        return not (self._outbox or self._replies) and self._session.is_quiet
+
+    async def run(self, restored: Restored | None = None) -> Ending:
+        """Serve the client until it leaves, its time is over, or something breaks.
+
+        Args:
+            restored: What is known of a session that goes on here.
+        """
         metrics.SESSIONS.inc()
-        self._facts.opened(self._session.identity.model)
-        log.info("session opened", extra={"model": self._session.identity.model})
+        why: Ending = Ending()
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                for effect in self._session.open():
-                    self._do(effect)
-                self._tasks.create_task(self._read(), name="read")
-                self._tasks.create_task(self._write(), name="write")
-                self._tasks.create_task(self._ears.run(self.take), name="ears")
-                self._tasks.create_task(self._expire(), name="expire")
-        except* ClientLeft:
-            reason = "drain" if self._ws.close_code == RESTART_CLOSE else "client_left"
-        except* Expired:
-            reason = "expired"
-            await self._say_expired()
-        except* SlowClient:
-            reason = "slow_client"
-            metrics.SLOW_CLIENTS.inc()
-            self._hang_up()  # a close frame would wait behind what the client does not read
+                try:
+                    async with asyncio.timeout(self._limits.session_s) as self._scope:
+                        self._begin(restored)
+                        await self._read()
+                except TimeoutError:
+                    raise self._why or Expired() from None
+        except* Ending as group:
+            why = next(endings.leaves(group))
         except* Exception:  # a bug: it ends this session and no other
             log.exception("session failed")
-            await self._say_broken()
         finally:
+            self._why = why
             metrics.SESSIONS.dec()
-            self._facts.closed(reason)
-            log.info("session closed", extra={"reason": reason})
+        return why
 
-    def take(self, event: ce.ClientEvent | sig.Signal) -> None:
+    def end(self, why: Ending) -> None:
+        """The connection ends now."""
+        if self._why is None:
+            self._why = why
+            if not self._scope.expired():
+                self._scope.reschedule(0)
+
+    async def moved(self) -> None:
+        """Another connection wants the session: let it have it as it is."""
+        self.end(endings.Moved())
+        await self.has_left.wait()
+
+    async def drain(self) -> None:
+        """Stop what runs; what is on its way to the client goes out. Then the connection ends."""
+        for task in self._replies.values():
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                await self._outbox.emptied()
+        self.end(endings.Drained())
+
+    def _begin(self, restored: Restored | None) -> None:
+        if restored is None:
+            effects = self._session.open()
+            after = self.kept.note(Opened(), effects)
+            for effect in effects:
+                self._do(effect, after)
+            return
+        for fact in restored.facts:
+            self._facts.keep(fact)
+        self._send(SessionCreated(self._session.wire()), self._journal.beside())
+        for seq, event in restored.unsent:
+            self._send(event, self._journal.id_of(seq))
+        self.take(sig.Resumed())
+
+    def take(self, event: ce.ClientEvent | sig.Signal, raw: str | bytes = "") -> None:
         """Decide on one input and set its effects going.
 
         No await: nothing can come between a decision and its effects.
+
+        Args:
+            raw: The message that a client's event was read from.
         """
-        if self._is_over:
+        if self._why is not None:
             return  # news on its way while everything ends
         if not isinstance(event, ce.ClientEvent):
             self._watch.see(event)
             if isinstance(event, sig.SpeechStopped):
                 self._await_words(event.utterance)
-        for effect in self._session.receive(event):
-            self._do(effect)
+        effects = self._session.receive(event)
+        after = self.kept.note(event, effects, raw)
+        for effect in effects:
+            self._do(effect, after)
 
     async def room(self) -> None:
-        """Wait until the client has read enough of what it was sent."""
         await self._outbox.room()
 
-    def _do(self, effect: do.Effect) -> None:  # noqa: C901 - a table
+    def _do(self, effect: do.Effect, after: int) -> None:  # noqa: C901 - a table
+        """`after`: how much must be kept before anybody may hear of it."""
         match effect:
             case do.Send(event):
-                self._outbox.put(event)
-            case do.Hear() | do.Listen() | do.ForgetAudio():
-                self._ears.put(effect)
+                self._send(event, self._journal.stamp(event), after)
+            case do.Hear() | do.HearFrom() | do.Listen() | do.ForgetAudio():
+                self._hear(effect)
             case do.EndUtterance():
                 self._watch.spoken()
                 self._await_words(effect.utterance)
-                self._ears.put(effect)
+                self._hear(effect)
             case do.Transcribe():
-                name = f"transcribe {effect.utterance}"
-                self._tasks.create_task(self._transcribe(effect), name=name)
+                work = self._words.transcribe(effect, self._ears.how)
+                self._tasks.create_task(work, name=f"transcribe {effect.utterance}")
             case do.StartReply():
                 self._reply(effect)
             case do.StopReply(response_id):
                 if response_id in self._replies:
                     self._replies.pop(response_id).cancel()
                 self._outbox.drop_audio(response_id)
-            case do.CountRequest():
-                self._meter.take_request()
-            case do.TellLimits(tokens):
-                self._outbox.put(RateLimitsUpdated(self._meter.spend_tokens(tokens)))
+            case do.CountRequest() | do.TellLimits():
+                self._count(effect)
             case do.ListTools() | do.CallTool() | do.DropTool():
                 self._tools.start(effect, self._tasks)
             case do.Record(fact):
                 if isinstance(fact, do.ResponseKept):
-                    self._ended(fact)
-                self._facts.keep(fact)
+                    self._watch.ended(fact.response_id)
+                self.kept.fact(fact, after)
             case _:
                 assert_never(effect)
+
+    def _send(self, event: Coming, event_id: str, after: int = 0) -> None:
+        self._outbox.put(Parcel(event, event_id, after, self._journal.seq))
+        if self._writing is None:
+            self._writing = self._tasks.create_task(self._write(), name="write")
+
+    def _hear(self, command: Command) -> None:
+        self._ears.put(command)
+        if self._listening is None and self._ears.has_sound:
+            self._listening = self._tasks.create_task(self._ears.run(self.take), name="ears")
 
     def _reply(self, start: do.StartReply) -> None:
         rid = start.response_id
@@ -181,20 +219,10 @@ class Connection:
         self._replies[rid] = task
         task.add_done_callback(self._forget)
 
-    def _ended(self, fact: do.ResponseKept) -> None:
-        self._watch.ended(fact.response_id)
-        metrics.REPLIES.labels(fact.status).inc()
-        ids = {"response_id": fact.response_id, "status": fact.status, "reason": fact.reason}
-        log.info("reply finished", extra=ids)
-
     def _await_words(self, utterance: str) -> None:
-        overdue = self._words_overdue(utterance, self._ears.behind_s + self._limits.words_s)
+        after_s = self._ears.behind_s + self._limits.words_s
+        overdue = self._words.overdue(utterance, after_s)
         self._tasks.create_task(overdue, name=f"words of {utterance}")
-
-    async def _words_overdue(self, utterance: str, after_s: float) -> None:
-        """Give an utterance up whose words do not come: a response may wait for them."""
-        await asyncio.sleep(after_s)
-        self.take(sig.NotTranscribed(utterance, "Speech recognition took too long."))
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._replies = {rid: live for rid, live in self._replies.items() if live is not task}
@@ -203,88 +231,70 @@ class Connection:
         async for message in self._ws:
             began_s = time.perf_counter()
             metrics.EVENTS.labels("in").inc()
-            text = message.type is WSMsgType.TEXT
-            self._hear(self._dialect.decode(message.data) if text else BINARY)
+            if message.type is WSMsgType.TEXT:
+                await self._client(self._dialect.decode(message.data), message.data)
+            else:
+                self.take(BINARY)
             metrics.MESSAGE.observe(time.perf_counter() - began_s)
+            del message  # the next one may be long in coming
             await self._ears.room()
             await self._outbox.room()
-        raise self._over(ClientLeft())
+        raise self._over(ClientLeft(self._ws.close_code))
 
-    def _hear(self, event: ce.ClientEvent) -> None:
+    async def _client(self, event: ce.ClientEvent, raw: str) -> None:
         """An event of the client. Responses it asks for are counted, and refused beyond the
         tenant's limit."""
         if isinstance(event, ce.CreateResponse):
-            wait_s = self._meter.take_request()
+            wait_s = await self._meter.take_request()
             if wait_s is not None:
-                event = _too_many(wait_s).of(event.event_id)
-        self.take(event)
+                event = too_many(wait_s).of(event.event_id)
+        self.take(event, raw)
 
     async def _write(self) -> None:
         out = metrics.EVENTS.labels("out")
-        while True:
-            event = await self._outbox.get()
-            for message in self._dialect.encode(event, event_id):
-                if self._conformance is not None:
-                    self._conformance.check(message)
-                await self._send(message)
-                out.inc()
+        try:
+            while self._outbox or self._replies or self._listening:
+                parcel = await self._outbox.get()
+                event = parcel.event
+                if isinstance(event, asyncio.Task):
+                    event = await event
+                await self.kept.until(parcel.after)
+                for message in self._dialect.encode(event, parcel.ids()):
+                    if self._conformance is not None:
+                        self._conformance.check(message)
+                    await self._send_message(message)
+                    out.inc()
+                self.kept.was_sent(parcel.seq)
+        except SlowClient:
+            metrics.SLOW_CLIENTS.inc()
+            raise self._over(endings.Slow()) from None
+        except Lost:
+            return  # `_lost` has been told
+        self._writing = None  # an idle connection has no use for it
 
-    async def _send(self, message: bytes) -> None:
+    async def _send_message(self, message: bytes) -> None:
         try:
             async with asyncio.timeout(SEND_S):
                 await self._ws.send_str(message.decode())
         except TimeoutError:
-            raise self._over(SlowClient()) from None
+            raise SlowClient from None
         except ConnectionError:
             raise self._over(ClientLeft()) from None
 
-    async def _expire(self) -> None:
-        await asyncio.sleep(self._limits.session_s)
-        raise self._over(Expired())
-
-    def _over(self, why: Exception) -> Exception:
-        """The connection ends: no new task can start any more."""
-        self._is_over = True
-        return why
-
-    async def _say_expired(self) -> None:
-        minutes = round(self._limits.session_s / 60)
-        sentence = f"Your session hit the maximum duration of {minutes} minutes."
-        await say_fatal(self._ws, Refusal("session_expired", sentence), 1001, sentence)
-
-    async def _say_broken(self) -> None:
-        sentence = (
-            "The server had an error while processing your request. Sorry about that! "
-            f"(include session ID in your message: {self._session.identity.session_id}). "
-            "We recommend you retry your request."
-        )
-        refusal = Refusal(None, sentence, type=SERVER_ERROR)
-        await say_fatal(self._ws, refusal, WSCloseCode.INTERNAL_ERROR, SERVER_ERROR)
-
-    async def _transcribe(self, wanted: do.Transcribe) -> None:
-        """Recognise a recording that came with an item."""
-        try:
-            async with self._transcribing:
-                text = await self._stage.backends.transcribe(wanted.pcm, self._ears.how)
-        except MeshError as error:
-            log.warning("recording not transcribed", extra={"reason": error.detail})
-            self.take(sig.NotTranscribed(wanted.utterance, told(error)))
+    def _count(self, what: do.CountRequest | do.TellLimits) -> None:
+        if isinstance(what, do.CountRequest):
+            self._tasks.create_task(self._meter.count_request(), name="count")
         else:
-            audio_ms = len(wanted.pcm) * 1000 // (RATE_HZ * 2)
-            self.take(sig.Transcribed(wanted.utterance, text, audio_ms))
+            left = self._tasks.create_task(self._left_after(what.tokens), name="limits")
+            self._send(left, self._journal.beside())
 
+    async def _left_after(self, tokens: int) -> ServerEvent:
+        return RateLimitsUpdated(await self._meter.spend_tokens(tokens))
 
-def _too_many(wait_s: float) -> Refusal:
-    message = f"Rate limit reached. Please try again in {wait_s:.3f}s."
-    return Refusal("rate_limit_exceeded", message, type="rate_limit_error")
+    def _lost(self, outcome: Outcome) -> None:
+        self.end(endings.Closed() if outcome is Outcome.GONE else endings.Moved())
 
-
-async def say_fatal(ws: web.WebSocketResponse, refusal: Refusal, code: int, reason: str) -> None:
-    """One error event, then the end of the connection (contract §1.3, §1.5)."""
-    message = encode(Error.of(refusal), event_id())
-    try:
-        async with asyncio.timeout(_GOODBYE_S):
-            await ws.send_str(message.decode())
-            await ws.close(code=code, message=reason.encode())
-    except (ConnectionError, TimeoutError):
-        return  # it is not there, or does not read
+    def _over(self, why: Ending) -> Ending:
+        """It ends: no new task can start any more."""
+        self._why = why
+        return why

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from gateway.backends import Backends, Microphone
+from gateway.flag import Flag
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.realtime.settings import RATE_HZ
@@ -21,7 +22,7 @@ from mesh.errors import MeshError, first_of
 
 log = logging.getLogger(__name__)
 
-Command = do.Hear | do.Listen | do.EndUtterance | do.ForgetAudio
+Command = do.Hear | do.HearFrom | do.Listen | do.EndUtterance | do.ForgetAudio
 
 MOST_BYTES = (
     8 << 20
@@ -40,9 +41,7 @@ class Ears:
         self._commands: deque[Command] = deque()
         self._bytes = self._others = 0  # what waits: audio, and commands besides
         self._sample = 0  # of the session's clock, of the next audio to be passed on
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._wake, self._room = Flag(), Flag(is_set=True)
 
     @property
     def how(self) -> do.Listening:
@@ -75,7 +74,7 @@ class Ears:
         """Listen whenever there is something to hear, until cancelled."""
         while True:
             await self._wake.wait()
-            if not self._has_sound():
+            if not self.has_sound:
                 self._drop()  # settings only: they hold when the stream opens
                 continue
             try:
@@ -87,7 +86,7 @@ class Ears:
                 report(sig.EarsLost(told(error)))
 
     async def _listen(self, report: Callable[[sig.Signal], None]) -> None:
-        while self._commands and isinstance(self._commands[0], do.Listen):
+        while self._commands and isinstance(self._commands[0], do.Listen | do.HearFrom):
             self._next()
         async with (
             self._backends.listen(self._how, self._sample) as microphone,
@@ -106,17 +105,10 @@ class Ears:
                         await self._wake.wait()
                 except TimeoutError:
                     return
-            match self._next():
-                case do.Hear(pcm):
-                    await microphone.hear(pcm)
-                case do.EndUtterance(utterance):
-                    await microphone.end_utterance(utterance)
-                case do.ForgetAudio():
-                    await microphone.forget()
-                case do.Listen(how):
-                    await microphone.listen(how)
-                case other:
-                    assert_never(other)
+            command = self._next()
+            if isinstance(command, do.HearFrom):
+                return  # another clock: another stream
+            await _pass_to(microphone, command)
 
     def _next(self) -> Command:
         """Take the next command; audio that follows audio comes with it, up to a piece."""
@@ -137,6 +129,8 @@ class Ears:
             self._others -= 1
         if isinstance(command, do.Listen):
             self._how = command.how
+        if isinstance(command, do.HearFrom):
+            self._sample = command.sample
         if not self._commands:
             self._wake.clear()
         if not self._is_full:
@@ -147,7 +141,9 @@ class Ears:
     def _is_full(self) -> bool:
         return self._bytes > MOST_BYTES or self._others > MOST_COMMANDS
 
-    def _has_sound(self) -> bool:
+    @property
+    def has_sound(self) -> bool:
+        """Whether there is something to hear."""
         return any(isinstance(c, do.Hear | do.EndUtterance) for c in self._commands)
 
     def _drop(self) -> None:
@@ -160,6 +156,22 @@ def _pieces(command: do.Hear) -> list[do.Hear]:
     if len(pcm) <= PIECE_BYTES:
         return [command]
     return [do.Hear(pcm[at : at + PIECE_BYTES]) for at in range(0, len(pcm), PIECE_BYTES)]
+
+
+async def _pass_to(
+    microphone: Microphone, command: do.Hear | do.Listen | do.EndUtterance | do.ForgetAudio
+) -> None:
+    match command:
+        case do.Hear(pcm):
+            await microphone.hear(pcm)
+        case do.EndUtterance(utterance):
+            await microphone.end_utterance(utterance)
+        case do.ForgetAudio():
+            await microphone.forget()
+        case do.Listen(how):
+            await microphone.listen(how)
+        case _:
+            assert_never(command)
 
 
 async def _report_all(microphone: Microphone, report: Callable[[sig.Signal], None]) -> None:

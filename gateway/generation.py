@@ -66,6 +66,7 @@ def generation(start: StartReply, profile: Profile) -> llm.GenerationConfig:
         parallel_tool_calls=start.parallel_tool_calls,
         reasoning_effort=start.reasoning_effort or "",
         temperature=start.temperature,
+        already_written=start.begun.text if start.begun else "",
     )
 
 

@@ -2,65 +2,56 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
+import math
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from aiohttp import WSCloseCode, web
 
-from gateway import admission, auth, metrics
-from gateway.admission import Wanted
-from gateway.allowance import Share
-from gateway.auth import PROTOCOL, Unauthorized
-from gateway.client_secrets import Preset
+from gateway import admission, auth, endings, metrics
+from gateway.allowance import Share, too_many
+from gateway.auth import PROTOCOL, Unauthorized, Who
 from gateway.conformance import Conformance
-from gateway.connection import Connection, Limits, say_fatal
+from gateway.connection import Connection
+from gateway.endings import Ending, Goodbye, Limits
+from gateway.facts import Facts
 from gateway.ids import new_id
-from gateway.realtime.dialects import Beta, Ga
-from gateway.realtime.refusals import Refusal, Refused
-from gateway.realtime.session import Identity, Session
-from gateway.recorder import Facts
+from gateway.lobby import Guest
+from gateway.realtime.refusals import Refused
 from gateway.reply import Stage
 from gateway.rest import answers
 from gateway.shared import GATEWAY, Gateway
 from mesh import log as logs
+from mesh.errors import Unavailable
 
 PATHS = ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime")
 """The last two are Azure's."""
 
 MAX_MESSAGE = 21 << 20  # bytes: base64 of the largest append, with its JSON
-PING_S = 20.0  # as the live service
 MOST_UNSENT = 64 << 10  # bytes in the kernel's send buffer of one client; it doubles that
 AUTH_CLOSE = 3000
 
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who was let in, for what."""
-
-    tenant: str
-    wanted: Wanted
-    hang_up: Callable[[], None]
-    """Drops the TCP connection at once."""
+log = logging.getLogger(__name__)
 
 
 async def realtime(request: web.Request) -> web.StreamResponse:
     """The WebSocket. What is wrong with the request is said on it: browsers see no status."""
     gateway = request.app[GATEWAY]
-    if gateway.is_draining or len(gateway.open) >= gateway.config.max_sessions:
-        metrics.HANDSHAKES.labels("full").inc()
+    began_s = time.perf_counter()
+    if (wait_s := _no_room(gateway)) is not None:
         return web.json_response(
             answers.body(admission.FULL),
             status=503,
-            headers={"Retry-After": "1"},
+            headers={"Retry-After": str(math.ceil(wait_s))},
         )
     ws = web.WebSocketResponse(
         protocols=[PROTOCOL],
         compress=False,  # costs 91 KiB a connection and base64 hardly shrinks
         writer_limit=16384,  # else 4 MB of audio lie between us and a client that stalls
         max_msg_size=MAX_MESSAGE,
-        heartbeat=PING_S,
+        heartbeat=gateway.config.idle_ping_s,
         timeout=2.0,
         decode_text=True,
     )
@@ -68,10 +59,24 @@ async def realtime(request: web.Request) -> web.StreamResponse:
     try:
         await ws.prepare(request)
         _hold_little(request)
-        await _admit(ws, request, gateway)
+        await _admit(ws, request, gateway, began_s)
     finally:
         gateway.open.discard(ws)
     return ws
+
+
+def _no_room(gateway: Gateway) -> float | None:
+    """Seconds to wait, if nobody can be let in now."""
+    if gateway.is_draining or len(gateway.open) >= gateway.config.max_sessions:
+        metrics.HANDSHAKES.labels("full").inc()
+        return 1.0
+    if not gateway.keeper.is_well:
+        metrics.HANDSHAKES.labels("degraded").inc()
+        return 1.0
+    wait_s = gateway.connects.take()
+    if wait_s is not None:
+        metrics.HANDSHAKES.labels("limited").inc()
+    return wait_s
 
 
 def _hold_little(request: web.Request) -> None:
@@ -82,56 +87,133 @@ def _hold_little(request: web.Request) -> None:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_UNSENT)
 
 
-async def _admit(ws: web.WebSocketResponse, request: web.Request, gateway: Gateway) -> None:
+async def _admit(
+    ws: web.WebSocketResponse, request: web.Request, gateway: Gateway, began_s: float
+) -> None:
     """Serve the client, or say why not."""
     try:
         who = await auth.who(request)
-        wanted = admission.wanted(
-            request.query,
-            request.headers,
-            gateway.models,
-            who.preset,
-            strict=gateway.config.strict_ga,
-        )
-        session = _session(gateway, wanted, who.preset)
+        guest = await _guest(request, gateway, who)
     except Refused as refused:
         gateway.open.discard(ws)  # whom we say goodbye to takes nobody's place
-        return await _turn_away(ws, refused.refusal, _close_code(refused))
+        metrics.HANDSHAKES.labels("refused").inc()
+        refusal = refused.refusal
+        reason = f"{refusal.type}.{refusal.code}" if refusal.code else refusal.type
+        return await endings.say(ws, Goodbye(_close_code(refused), reason, refusal))
     metrics.HANDSHAKES.labels("accepted").inc()
+    if guest.restored is not None:
+        metrics.RESUMED.observe(time.perf_counter() - began_s)
+    await _serve(ws, request, gateway, guest)
+
+
+async def _guest(request: web.Request, gateway: Gateway, who: Who) -> Guest:
+    """
+    Raises:
+        Refused: what the client wants cannot be, or is too much.
+    """
+    asked = admission.resumption(request.query, request.headers)
+    if asked is not None:  # its requests were counted when it began
+        if (before := gateway.live.get(asked.session_id)) and before.kept.meta.tenant == who.tenant:
+            await before.moved()
+        return await gateway.lobby.resume(who, asked)
+    wanted = admission.wanted(
+        request.query,
+        request.headers,
+        gateway.models,
+        who.preset,
+        strict=gateway.config.strict_ga,
+    )
+    wait_s = await gateway.allowance.take_request(who.tenant)
+    if wait_s is not None:
+        raise Refused(too_many(wait_s))
+    return await gateway.lobby.open(who, wanted, _balancers_id(request, gateway))
+
+
+def _balancers_id(request: web.Request, gateway: Gateway) -> str | None:
+    """What a balancer wants a new session to be called. Others cannot choose."""
+    name = admission.session_id_of(request.headers)
+    if name is None or not request.remote:
+        return None
+    peer = ipaddress.ip_address(request.remote.partition("%")[0])
+    return name if any(peer in network for network in gateway.trusted) else None
+
+
+async def _serve(
+    ws: web.WebSocketResponse, request: web.Request, gateway: Gateway, guest: Guest
+) -> None:
+    config, kept = gateway.config, guest.kept
+    ids = {"tenant_id": kept.meta.tenant, "session_id": kept.session_id}
 
     def hang_up() -> None:
         if request.transport is not None:
             request.transport.abort()
 
-    await _serve(ws, gateway, session, Caller(who.tenant, wanted, hang_up))
-
-
-def _session(gateway: Gateway, wanted: Wanted, preset: Preset | None) -> Session:
-    expires_at_s = int(time.time() + gateway.config.session_s)
-    identity = Identity(new_id("sess"), wanted.model, expires_at_s, wanted.kind)
-    asked = preset.session if preset is not None else None
-    return gateway.opener.session(identity, wanted.profile, asked)
-
-
-async def _serve(
-    ws: web.WebSocketResponse, gateway: Gateway, session: Session, caller: Caller
-) -> None:
-    config = gateway.config
-    ids = {"tenant_id": caller.tenant, "session_id": session.identity.session_id}
     with logs.bound(**ids, correlation_id=new_id("corr")):
-        beta = caller.wanted.beta
-        backends = gateway.backends.with_profile(caller.wanted.profile)
-        await Connection(
+        facts = Facts.of(gateway.recorder, kept.session_id, kept.meta)
+        connection = Connection(
             ws,
-            session,
-            dialect=Beta(session.conversation_id) if beta else Ga(config.strict_ga),
-            stage=Stage(backends, gateway.wheel, config.lead_ms / 1000),
-            meter=Share(gateway.allowance, caller.tenant),
-            facts=Facts(gateway.recorder, **ids, conversation_id=session.conversation_id),
-            limits=Limits(config.session_s, config.stt_idle_s, config.stt_words_s),
-            hang_up=caller.hang_up,
-            conformance=Conformance(beta=beta) if config.check_events else None,
-        ).run()
+            kept,
+            dialect=guest.dialect,
+            stage=Stage(
+                gateway.backends.with_profile(guest.wanted.profile),
+                gateway.wheel,
+                config.lead_ms / 1000,
+            ),
+            meter=Share(gateway.allowance, kept.meta.tenant),
+            facts=facts,
+            limits=Limits(_left_s(guest), config.stt_idle_s, config.stt_words_s),
+            hang_up=hang_up,
+            conformance=Conformance(beta=guest.wanted.beta) if config.check_events else None,
+        )
+        gateway.live[kept.session_id] = connection
+        _opened(guest, facts)
+        try:
+            why = await connection.run(guest.restored)
+        finally:
+            if gateway.live.get(kept.session_id) is connection:
+                del gateway.live[kept.session_id]
+        await _end(ws, gateway, connection, why, facts)
+
+
+async def _end(
+    ws: web.WebSocketResponse, gateway: Gateway, connection: Connection, why: Ending, facts: Facts
+) -> None:
+    kept, keeper = connection.kept, gateway.keeper
+    log.info("session closed", extra={"reason": why.reason})
+    if isinstance(why, endings.Moved):
+        metrics.MOVED.inc()
+        keeper.drop(kept)
+    elif why.is_last:
+        facts.closed(why.reason)
+        keeper.drop(kept)
+    else:
+        await keeper.leave(kept)  # before the client can ask another gateway for it
+    connection.has_left.set()
+    if isinstance(why, endings.Slow):
+        connection.hang_up()  # a close frame would wait behind what the client does not read
+    last = endings.goodbye(why, kept.session_id, gateway.config.session_s)
+    if last is not None:
+        await endings.say(ws, last)
+    if why.is_last:
+        try:
+            await keeper.store.close(kept.session_id, kept.epoch)
+        except Unavailable:
+            log.warning("session left behind")  # it will be swept
+
+
+def _opened(guest: Guest, facts: Facts) -> None:
+    model = guest.wanted.model
+    if guest.restored is None:
+        facts.opened(model)
+        log.info("session opened", extra={"model": model})
+    else:
+        told = {"epoch": guest.kept.epoch, "unsent": len(guest.restored.unsent)}
+        log.info("session resumed", extra=told)
+
+
+def _left_s(guest: Guest) -> float:
+    """How long the session may still last."""
+    return max(0.0, guest.kept.meta.expires_at_s - time.time())
 
 
 def _close_code(refused: Refused) -> int:
@@ -140,9 +222,3 @@ def _close_code(refused: Refused) -> int:
     if isinstance(refused, auth.Unready):
         return WSCloseCode.INTERNAL_ERROR  # clients that reconnect do so then
     return admission.close_code(refused)
-
-
-async def _turn_away(ws: web.WebSocketResponse, refusal: Refusal, code: int) -> None:
-    metrics.HANDSHAKES.labels("refused").inc()
-    reason = f"{refusal.type}.{refusal.code}" if refusal.code else refusal.type
-    await say_fatal(ws, refusal, code, reason)

@@ -50,11 +50,13 @@ class MeshMicrophone:
         from_sample: int,
         patience_s: float,
         model: str = "",
+        tag: str = "",
     ) -> None:
         """
         Args:
             dial: Opens a stream; nothing is sent on it yet.
             patience_s: How long recognition may be away before iterating raises.
+            tag: See `Utterances`.
         """
         self._dial, self._how, self._patience_s, self._model = dial, how, patience_s, model
         self._call: Call | None = None
@@ -70,7 +72,7 @@ class MeshMicrophone:
         self._room = asyncio.Event()
         self._attempt = 0
         self._chunk = 0
-        self._utterances = Utterances()
+        self._utterances = Utterances(tag)
 
     async def hear(self, pcm: bytes) -> None:
         for at in range(0, len(pcm), _CHUNK_BYTES):

@@ -33,3 +33,25 @@ REPLIES = Counter("gateway_replies", "Replies by how they ended.", ["status"])
 SLOW_CLIENTS = Counter("gateway_slow_clients", "Clients hung up on because they did not read.")
 FACTS_WAITING = Gauge("gateway_facts_waiting", "Facts that Redis has not taken yet.")
 FACTS_DROPPED = Counter("gateway_facts_dropped", "Facts lost because Redis was away too long.")
+FACTS_SPOOLED_BYTES = Gauge("gateway_facts_spooled_bytes", "Facts on disk, for Redis.")
+REDIS_AWAY = Gauge("gateway_redis_away", "1 while Redis takes no facts.")
+LIMIT_CHECK = Histogram(
+    "gateway_limit_check_seconds",
+    "A check of a tenant's limits in Redis.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25),
+)
+LIMITS_AWAY = Gauge("gateway_limits_away", "1 while limits hold for this process alone.")
+LIMITS_ALONE = Counter("gateway_limits_alone", "Checks of limits that Redis took no part in.")
+KEPT = Histogram(
+    "gateway_kept_seconds",
+    "What it took to keep the news of sessions, of as many as there were at a time.",
+    buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.3, 1),
+)
+DEGRADED = Gauge("gateway_degraded", "1 while sessions go on without their store.")
+RESUMED = Histogram(
+    "gateway_resumed_seconds",
+    "From a connection accepted to the first event of the session it resumes.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1),
+)
+RESUMES = Counter("gateway_resumes", "Sessions asked for by id, by how that ended.", ["result"])
+MOVED = Counter("gateway_moved", "Sessions that another gateway took over.")

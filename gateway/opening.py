@@ -7,9 +7,12 @@ from typing import Any
 from gateway.backends import Profile
 from gateway.config import Config
 from gateway.ids import new_id
+from gateway.realtime.conversation import NewId
+from gateway.realtime.identity import Identity
 from gateway.realtime.prompts import Stock
-from gateway.realtime.session import Identity, Session
+from gateway.realtime.session import Session
 from gateway.realtime.settings import Audio, AudioOutput, Settings
+from gateway.realtime.snapshot import Saved
 
 
 class Opener:
@@ -17,12 +20,17 @@ class Opener:
         self._config, self._prompts = config, prompts
 
     def session(
-        self, identity: Identity, profile: Profile, asked: dict[str, Any] | None = None
+        self,
+        identity: Identity,
+        profile: Profile,
+        asked: dict[str, Any] | None = None,
+        ids: NewId = new_id,
     ) -> Session:
         """
         Args:
             profile: Of the session's model.
             asked: A checked session object to start with.
+            ids: Makes the ids of what is in it.
 
         Raises:
             Refused: it asks for what there is not.
@@ -32,12 +40,25 @@ class Opener:
             instructions=config.instructions if words is None else words,
             audio=Audio(output=AudioOutput(voice=profile.voice or config.voice)),
         )
+        return self._made(identity, default, ids, asked)
+
+    def restored(self, saved: Saved, ids: NewId) -> Session:
+        """A session to be restored from that snapshot."""
+        return self._made(saved.identity, saved.default, ids)
+
+    def _made(
+        self,
+        identity: Identity,
+        default: Settings,
+        ids: NewId,
+        asked: dict[str, Any] | None = None,
+    ) -> Session:
         return Session(
             identity,
-            new_id=new_id,
+            new_id=ids,
             settings=default,
             preset=asked,
             prompts=self._prompts,
-            lead_ms=config.lead_ms,
-            kept_ms=round(config.kept_audio_s * 1000),
+            lead_ms=self._config.lead_ms,
+            kept_ms=round(self._config.kept_audio_s * 1000),
         )

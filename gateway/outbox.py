@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from gateway.flag import Flag
 from gateway.realtime.server_events import AudioDelta, ServerEvent
 
 HIGH_WATER = 64  # events; whoever produces text waits above it
@@ -13,6 +17,27 @@ LIMIT = 512  # events, ten seconds of audio: a client this far behind does not r
 
 class SlowClient(Exception):
     """The client does not read what we send."""
+
+
+Coming = ServerEvent | asyncio.Task[ServerEvent]
+"""An event; one that is still being made keeps its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """An event on its way to the client."""
+
+    event: Coming
+    id: str
+    after: int = 0
+    """How much must be kept of the session before the client may hear of it."""
+    seq: int = 0
+    """The number of the session's last event, up to this one."""
+
+    def ids(self) -> Callable[[], str]:
+        """Names of the messages that say it."""
+        numbers = itertools.count()
+        return lambda: self.id if (n := next(numbers)) == 0 else f"{self.id}x{n}"
 
 
 class Outbox:
@@ -24,22 +49,24 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._events: deque[ServerEvent] = deque()
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._events: deque[Parcel] = deque()
+        self._wake, self._room, self._empty = Flag(), Flag(is_set=True), Flag(is_set=True)
 
-    def put(self, event: ServerEvent) -> None:
-        self._events.append(event)
+    def __bool__(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._events)
+
+    def put(self, parcel: Parcel) -> None:
+        self._events.append(parcel)
         self._update()
 
     def drop_audio(self, response_id: str) -> None:
         """Forget audio of a stopped reply that has not been sent yet."""
         if self._events:
             self._events = deque(
-                e
-                for e in self._events
-                if not (isinstance(e, AudioDelta) and e.response_id == response_id)
+                p
+                for p in self._events
+                if not (isinstance(p.event, AudioDelta) and p.event.response_id == response_id)
             )
             self._update()
 
@@ -47,7 +74,11 @@ class Outbox:
         """Wait until fewer than HIGH_WATER events are waiting."""
         await self._room.wait()
 
-    async def get(self) -> ServerEvent:
+    async def emptied(self) -> None:
+        """Wait until nothing waits."""
+        await self._empty.wait()
+
+    async def get(self) -> Parcel:
         """
         Raises:
             SlowClient: too much is waiting.
@@ -56,10 +87,11 @@ class Outbox:
             await self._wake.wait()
         if len(self._events) > LIMIT:
             raise SlowClient
-        event = self._events.popleft()
+        parcel = self._events.popleft()
         self._update()
-        return event
+        return parcel
 
     def _update(self) -> None:
         (self._wake.set if self._events else self._wake.clear)()
+        (self._empty.clear if self._events else self._empty.set)()
         (self._room.set if len(self._events) < HIGH_WATER else self._room.clear)()

@@ -7,10 +7,10 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.backends import Backends, Speech
+from gateway.backends import Backends, Sound, Speech
 from gateway.pacer import Track, Wheel
 from gateway.realtime import signals as sig
-from gateway.realtime.effects import StartReply
+from gateway.realtime.effects import Begun, StartReply
 from gateway.realtime.refusals import CLIENT_ERROR, SERVER_ERROR
 from gateway.told import told
 from mesh.errors import MeshError, first_of
@@ -63,6 +63,9 @@ async def run(start: StartReply, stage: Stage, audience: Audience) -> None:
 
 
 async def _think_aloud(start: StartReply, stage: Stage, audience: Audience) -> sig.ReplyEnded:
+    begun = start.begun
+    if begun and begun.ended and not begun.text[begun.from_char :].strip():
+        return begun.ended
     async with stage.backends.speak(start) as speech, asyncio.TaskGroup() as tasks:
         thinking = tasks.create_task(_think(start, stage, audience, speech), name="think")
         tasks.create_task(_speak(start, stage, audience, speech), name="speak")
@@ -73,6 +76,11 @@ async def _think(
     start: StartReply, stage: Stage, audience: Audience, speech: Speech | None
 ) -> sig.ReplyEnded:
     ended = sig.ReplyEnded(start.response_id, sig.Tokens())
+    if (begun := start.begun) is not None:
+        if speech is not None and (rest := begun.text[begun.from_char :]):
+            await speech.say(rest)
+        if begun.ended is not None:
+            return await _thought(begun.ended, audience, speech)
     async with stage.backends.think(start) as thoughts:
         async for thought in thoughts:
             if isinstance(thought, sig.ReplyEnded):
@@ -82,8 +90,16 @@ async def _think(
             if speech is not None and isinstance(thought, sig.ReplyText):
                 await speech.say(thought.delta)
             await audience.room()
-        if speech is not None:
-            await speech.finish()
+        return await _thought(ended, audience, speech)
+
+
+async def _thought(
+    ended: sig.ReplyEnded, audience: Audience, speech: Speech | None
+) -> sig.ReplyEnded:
+    """The model has ended: what it said is still spoken."""
+    if speech is not None:
+        audience.take(sig.ReplyThought(ended.response_id, ended))
+        await speech.finish()
     return ended
 
 
@@ -91,14 +107,30 @@ async def _speak(start: StartReply, stage: Stage, audience: Audience, speech: Sp
     def send(frame: bytes) -> None:
         audience.take(sig.ReplyAudio(start.response_id, frame))
 
+    begun = start.begun or _ANEW
+    skip = begun.sent_bytes
     track = Track(stage.wheel, send, stage.lead_s)
     stage.wheel.join(track)
     try:
         async for sound in speech:
             if isinstance(sound, sig.ReplyAudio):
-                await track.add(sound.pcm)
+                pcm, skip = sound.pcm[skip:], max(0, skip - len(sound.pcm))
+                await track.add(pcm)
             else:
-                audience.take(sound)
+                audience.take(_later(sound, begun))
         await track.drain()
     finally:
         stage.wheel.leave(track)
+
+
+_ANEW = Begun("", 0, 0, 0, None)
+
+
+def _later(sound: Sound, begun: Begun) -> Sound:
+    """What a voice says that began in the middle of a reply: it counts from there."""
+    if not isinstance(sound, sig.ReplyTiming) or not begun.from_char:
+        return sound
+    by_char, by_ms = begun.from_char, begun.from_ms
+    words = tuple((end_char + by_char, end_ms + by_ms) for end_char, end_ms in sound.words)
+    piece = sound.piece and (sound.piece[0] + by_char, sound.piece[1] + by_ms)
+    return sig.ReplyTiming(sound.response_id, words, piece)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
 from aiohttp import web
 
@@ -12,10 +13,14 @@ from gateway.auth import Doorman
 from gateway.backends import Backends
 from gateway.client_secrets import Secrets
 from gateway.config import Config
+from gateway.connect_limit import ConnectLimit
+from gateway.connection import Connection
+from gateway.lobby import Lobby
 from gateway.models import Models
 from gateway.opening import Opener
 from gateway.pacer import Wheel
 from gateway.recorder import Recorder
+from gateway.sessions.keeper import Keeper
 
 
 @dataclass(slots=True)
@@ -34,7 +39,16 @@ class Gateway:
     wheel: Wheel
     ready: Callable[[], Mapping[str, bool]]
     """What a whole turn needs → whether it is there."""
+    keeper: Keeper
+    lobby: Lobby
+    connects: ConnectLimit
+    """How many clients may come in a second."""
+    trusted: Sequence[IPv4Network | IPv6Network]
+    """Networks of balancers."""
     open: set[web.WebSocketResponse] = field(default_factory=set)
+    """Who takes a place."""
+    live: dict[str, Connection] = field(default_factory=dict)
+    """The sessions of this process."""
     is_draining: bool = False
 
 

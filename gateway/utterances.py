@@ -19,7 +19,12 @@ class _Utterance:
 
 
 class Utterances:
-    def __init__(self) -> None:
+    def __init__(self, tag: str = "") -> None:
+        """
+        Args:
+            tag: Part of every name: a session may have other microphones, later or elsewhere.
+        """
+        self._tag = tag
         self._open: list[_Utterance] = []
 
     def __bool__(self) -> bool:
@@ -37,7 +42,7 @@ class Utterances:
                 utterance.wire_names.add(wire_name)
                 utterance.is_heard_again = False
                 return None
-        name = f"{wire_name}/{stream}"
+        name = f"{wire_name}/{self._tag}{stream}"
         self._open.append(_Utterance(name, {wire_name}))
         return name
 

@@ -15,13 +15,14 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from llm_orchestrator import chat_body
+from llm_orchestrator import chat_body, continuation
 from llm_orchestrator.call_ids import CallIds
 from llm_orchestrator.engine import (
     Done,
     Finish,
     News,
     Request,
+    Role,
     TextDelta,
     ToolCall,
     ToolCallDelta,
@@ -73,7 +74,10 @@ class ChatCompletions(ABC):
     async def particulars(self, request: Request) -> dict[str, Any]:
         """The model, and the parts of the request that this provider has its own way with."""
 
-    async def generate(self, request: Request) -> AsyncGenerator[News, None]:
+    def generate(self, request: Request) -> AsyncGenerator[News, None]:
+        return continuation.news(request, self._news)
+
+    async def _news(self, request: Request) -> AsyncGenerator[News, None]:
         reader = Reader(self._name, request)
         async with aclosing(self._chunks(request)) as chunks:
             async for chunk in chunks:
@@ -114,7 +118,10 @@ class ChatCompletions(ABC):
         try:
             return await self._completions.create(**whole)
         except self._failures as error:
-            plain = chat_body.body(chat_body.plain(request, model), model, sees=False)
+            # Some models take a system message only at the beginning.
+            plain = chat_body.body(
+                chat_body.plain(request, model), model, sees=False, asks_as=Role.USER
+            )
             plain |= particulars
             if plain == whole or not is_refusal(error):
                 raise

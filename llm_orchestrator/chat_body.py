@@ -7,23 +7,26 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from llm_orchestrator import prompt
+from llm_orchestrator import continuation, prompt
 from llm_orchestrator.engine import Message, Request, Role, ToolMode
 
 _REASONS = re.compile(r"(?:^|/)(?:o[1-9]|gpt-(?:[5-9]|oss))")
 
 
-def body(request: Request, model: str, *, sees: bool) -> dict[str, Any]:
+def body(
+    request: Request, model: str, *, sees: bool, asks_as: Role = Role.SYSTEM
+) -> dict[str, Any]:
     """The parts of a request that are the same for all such servers.
 
     Args:
         model: Decides whether the effort of reasoning is said.
         sees: Whether the model is to be given pictures.
+        asks_as: Who asks it to go on with what was already written.
     """
-    made: dict[str, Any] = {
-        "messages": [_message(message) for message in prompt.conversation(request, sees=sees)],
-        "stream": True,
-    }
+    messages = [_message(message) for message in prompt.conversation(request, sees=sees)]
+    if request.already_written.strip():
+        messages.append({"role": asks_as.value, "content": continuation.GO_ON})
+    made: dict[str, Any] = {"messages": messages, "stream": True}
     if request.temperature is not None:
         made["temperature"] = request.temperature
     if request.reasoning_effort and reasons(model):

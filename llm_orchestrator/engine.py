@@ -87,7 +87,12 @@ class Done:
     usage: Usage
 
 
-News = TextDelta | ToolCallDelta | ToolCall | Done
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The provider is writing, but nothing that is new so far: a sign of life, not passed on."""
+
+
+News = TextDelta | ToolCallDelta | ToolCall | Repeated | Done
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +166,7 @@ class Request:
     tool_choice: ToolChoice = ToolChoice()
     temperature: float | None = None
     max_output_tokens: int = 0
-    """0 means the model's own limit."""
+    """Of the whole answer, what was already written included; 0 means the model's own limit."""
 
     truncation: Truncation = Truncation()
     """Followed before an engine gets the request."""
@@ -172,6 +177,10 @@ class Request:
 
     reasoning_effort: str = ""
     """How hard a reasoning model thinks; empty leaves it to the model. Others ignore it."""
+
+    already_written: str = ""
+    """What an earlier call wrote of this answer before it broke. The text of the news is what
+    goes on right behind it, white space included; it may be nothing."""
 
 
 class Engine(Protocol):

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from llm_orchestrator import metrics, tokens
-from llm_orchestrator.engine import Done, News, Request, TruncationMode
+from llm_orchestrator.engine import Done, News, Repeated, Request, TruncationMode
 from llm_orchestrator.providers import Attempt, Preference, Provider, Providers
 from llm_orchestrator.truncation import TOO_LONG, fitted
 from mesh.errors import MeshError, Rejected, TooSlow, Unavailable
@@ -168,10 +168,12 @@ class _Run:
                 if news is None:
                     return
                 yield Started(self._attempt.preference)
-                yield news
-                while not isinstance(news, Done | Failed):
+                while True:
+                    if not isinstance(news, Repeated):
+                        yield news
+                    if isinstance(news, Done | Failed):
+                        return
                     news = await self._more(stream)
-                    yield news
         finally:
             self._judge()
 

@@ -24,7 +24,8 @@ INAUDIBLE = "(inaudible)"
 
 
 def conversation(request: Request, *, sees: bool = False) -> list[Message]:
-    """The instructions and the messages as a provider may be given them.
+    """The instructions and the messages as a provider may be given them, and last what was
+    already written of the answer.
 
     Every call is followed by exactly one result; no two messages in a row have the same
     role, except results and assistant messages with one between them.
@@ -33,6 +34,8 @@ def conversation(request: Request, *, sees: bool = False) -> list[Message]:
         sees: Whether the model takes pictures; if not, a line stands for each.
     """
     messages = [_in_words(message, sees=sees) for message in request.messages]
+    if request.already_written:
+        messages.append(Message(role=Role.ASSISTANT, text=request.already_written))
     if request.instructions.strip():
         messages.insert(0, Message(role=Role.SYSTEM, text=request.instructions))
     called = {call.call_id for message in messages for call in message.tool_calls}

@@ -54,5 +54,5 @@ def of_tools(tools: Iterable[Tool]) -> int:
 
 def of_request(request: Request) -> int:
     """All that a model reads."""
-    messages = sum(map(of_message, request.messages))
+    messages = sum(map(of_message, request.messages)) + of_text(request.already_written)
     return of_text(request.instructions) + of_tools(request.tools) + messages

@@ -41,7 +41,10 @@ def fitted(request: Request, window: int) -> Request:
     rule = request.truncation
     fixed = tokens.of_text(request.instructions) + tokens.of_tools(request.tools)
     fixed += sum(tokens.of_message(m) for m in request.messages if m.role is Role.SYSTEM)
-    room = window - min(request.max_output_tokens or ANSWER_TOKENS, window // 4) - fixed
+    answer = min(request.max_output_tokens or ANSWER_TOKENS, window // 4)
+    # What was already written took of the room for the answer; the rest needs some, too.
+    written = tokens.of_text(request.already_written)
+    room = window - max(answer, written + answer // 2) - fixed
     if rule.max_message_tokens:
         room = min(room, rule.max_message_tokens)
     units = _units(request.messages)

@@ -119,9 +119,8 @@ class Turn:
             finish, calls = await self._round()
             if finish != pb.FINISH_REASON_STOP or not calls or not await self._answered(calls):
                 return finish
-            said = Message(
-                role=Role.ASSISTANT, text=self._text[text_before:], tool_calls=tuple(calls)
-            )
+            written = self._ask.request.already_written + self._text[text_before:]
+            said = Message(role=Role.ASSISTANT, text=written, tool_calls=tuple(calls))
             results = [
                 Message(role=Role.TOOL, text=self._outputs[call.call_id], call_id=call.call_id)
                 for call in calls
@@ -132,7 +131,7 @@ class Turn:
         request = self._ask.request
         messages = (*request.messages, *news)
         # A call that had to be made has been made: asking for it again would never end.
-        request = replace(request, messages=messages, tool_choice=ToolChoice())
+        request = replace(request, messages=messages, tool_choice=ToolChoice(), already_written="")
         left_s = self._until_s and max(0.0, self._until_s - time.monotonic())
         self._ask = replace(self._ask, request=request, budget_s=left_s)
 

@@ -7,6 +7,7 @@ import math
 import re
 from datetime import timedelta
 
+from llm_orchestrator import continuation
 from llm_orchestrator.engine import (
     Finish,
     Image,
@@ -83,9 +84,10 @@ def ask_of(config: pb.GenerationConfig, style_hint: str, budget_s: float | None)
             config.parallel_tool_calls if config.HasField("parallel_tool_calls") else None
         ),
         reasoning_effort=_reasoning_effort(config.reasoning_effort),
+        already_written=config.already_written,
     )
     return Ask(
-        request=request,
+        request=continuation.resumed(request),
         preferences=tuple(Preference(wanted.provider, wanted.model) for wanted in config.models),
         first_token_s=_first_token_s(config),
         budget_s=budget_s,

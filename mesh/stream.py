@@ -7,21 +7,27 @@ A session's facts are all in one stream, so they keep their order.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
+
+from mesh.redis import Command, connect, each, is_cluster
+
+__all__ = [
+    "ALL_FACT_STREAMS", "FACT_SHARDS", "RECORD", "Entry", "Group", "connect", "fact_stream",
+    "stop_if_cancelled",
+]  # fmt: skip
 
 FACT_SHARDS = 16
 RECORD = b"record"
 
-_TIMEOUT_S = 0.25  # the library's 5 s is a long silence on a telephone
-_CONNECTIONS = 32
+_REST_S = 0.002, 0.05  # between looks at streams that cannot be waited for in one command
 
 
 def fact_stream(session_id: str) -> str:
@@ -30,24 +36,6 @@ def fact_stream(session_id: str) -> str:
 
 
 ALL_FACT_STREAMS = [f"ovos:facts:{n}" for n in range(FACT_SHARDS)]
-
-
-def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> Redis:
-    """A pooled client, impatient enough for a voice path. It connects at first use.
-
-    Args:
-        timeout_s: Of one command. A blocking read needs more than it blocks for.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=_CONNECTIONS,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
-        health_check_interval=10,
-    )
-    return Redis.from_pool(pool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +75,30 @@ class Group:
             count: At most, of each stream.
             block_ms: 0 waits forever.
         """
+        if is_cluster(self._redis):
+            return await self._look(count, block_ms)
         answer = await self._redis.xreadgroup(
             self._group, self._consumer, dict.fromkeys(self._streams, ">"), count, block_ms
         )
-        found = answer.items() if isinstance(answer, dict) else (answer or [])
-        entries: list[Entry] = []
-        for stream, raw in found:
-            entries += _entries(stream, raw[0] if raw and isinstance(raw[0], list) else raw)
-        return entries
+        return _of_all(answer)
+
+    async def _look(self, count: int, block_ms: int) -> list[Entry]:
+        """On a cluster one command reads one stream, and a blocked one cannot be taken back:
+        what it was given meanwhile would be lost until it is claimed. So look, and rest."""
+        reading = "XREADGROUP", "GROUP", self._group, self._consumer
+        until_s = time.monotonic() + block_ms / 1000 if block_ms else math.inf
+        looks = [
+            Command(stream, (*reading, "COUNT", count, "STREAMS", stream, ">"))
+            for stream in self._streams
+        ]
+        rest_s, longest_s = _REST_S
+        while True:
+            entries = _of_shards(await each(self._redis, looks))
+            left_s = until_s - time.monotonic()
+            if entries or left_s <= 0:
+                return entries
+            await asyncio.sleep(min(rest_s, left_s))
+            rest_s = min(rest_s * 2, longest_s)
 
     async def claim(self, min_idle_ms: int, count: int = 500) -> list[Entry]:
         """Take over entries that a consumer has had for `min_idle_ms` without acknowledging."""
@@ -112,11 +116,14 @@ class Group:
         by_stream: dict[str, list[str]] = {}
         for entry in entries:
             by_stream.setdefault(entry.stream, []).append(entry.id)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for stream, ids in by_stream.items():
-                pipe.xack(stream, self._group, *ids)
-                pipe.xdel(stream, *ids)
-            await pipe.execute()
+        commands = [
+            Command(stream, command)
+            for stream, ids in by_stream.items()
+            for command in (("XACK", stream, self._group, *ids), ("XDEL", stream, *ids))
+        ]
+        for answer in await each(self._redis, commands):
+            if isinstance(answer, Exception):
+                raise answer
 
 
 def stop_if_cancelled() -> None:
@@ -129,6 +136,34 @@ def stop_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+def _of_shards(answers: list[Any]) -> list[Entry]:
+    """What the shards that answered had.
+
+    Raises:
+        RedisError, OSError: a group is missing, or a shard is away and no other has anything.
+    """
+    failed = [answer for answer in answers if isinstance(answer, Exception)]
+    entries = [
+        entry
+        for answer in answers
+        if not isinstance(answer, Exception)
+        for entry in _of_all(answer)
+    ]
+    for error in failed:
+        if not entries or type(error) is ResponseError:
+            raise error
+    return entries
+
+
+def _of_all(answer: Any) -> list[Entry]:
+    """What XREADGROUP answers, in either protocol."""
+    found = answer.items() if isinstance(answer, dict) else (answer or [])
+    entries: list[Entry] = []
+    for stream, raw in found:
+        entries += _entries(stream, raw[0] if raw and isinstance(raw[0], list) else raw)
+    return entries
 
 
 def _entries(stream: bytes | str, raw: Any) -> list[Entry]:

@@ -1,3 +1,3 @@
 """Fixtures that more than one folder uses."""
 
-pytest_plugins = ["tests.servers", "tests.stack"]
+pytest_plugins = ["tests.servers", "tests.stack", "tests.redis_fleet"]

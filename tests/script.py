@@ -12,7 +12,8 @@ from gateway.realtime import effects as do
 from gateway.realtime import server_events as ev
 from gateway.realtime import signals as sig
 from gateway.realtime.codec import decode, encode
-from gateway.realtime.session import Identity, Session
+from gateway.realtime.identity import Identity
+from gateway.realtime.session import Session
 from gateway.realtime.settings import Kind, Settings
 from tests import wire
 

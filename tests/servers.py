@@ -17,6 +17,7 @@ import psycopg
 import pytest
 import redis
 
+from tests.ports import free_ports
 from voicemesh.servers import EmbeddedPostgres, EmbeddedRedis
 
 _schemas = itertools.count(1)
@@ -63,7 +64,8 @@ class Restartable:
     """
 
     def __init__(self, kind: type[EmbeddedPostgres] | type[EmbeddedRedis], folder: Path) -> None:
-        self._kind, self._folder, self._port = kind, folder, 0
+        self._kind, self._folder = kind, folder
+        [self._port] = free_ports(1)
         self._server: EmbeddedPostgres | EmbeddedRedis | None = None
         self.url = ""
 

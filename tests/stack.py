@@ -10,18 +10,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openai import AsyncOpenAI
 
-from tests.ports import free_ports
+from voicemesh.ports import several
 
 ROOT = Path(__file__).parents[1]
 READY_S = 120.0
 _PORTS = ("PORT", "GATEWAY_TLS_PORT", "STT_PORT", "TTS_PORT", "LLM_PORT", "PERSISTENCE_PORT")
+_STATS = "HAPROXY_STATS_PORT"
 _METRICS = ("GATEWAY", "STT", "TTS", "LLM", "PERSISTENCE")
 
 
@@ -58,24 +60,59 @@ class Stack:
         """What a client of `https_url` must trust."""
         return self._told("ca_file")
 
+    @property
+    def gateways(self) -> list[str]:
+        """URL of each gateway, for `--gateways`."""
+        return list(self._running()["gateways"])
+
+    @property
+    def stats_url(self) -> str:
+        """Of HAProxy, for `--haproxy`."""
+        return self._told("stats_url")
+
     def _told(self, what: str) -> str:
-        found = json.loads((self.data_dir / "running.json").read_text())
-        return str(found[what])
+        return str(self._running()[what])
+
+    def _running(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.data_dir / "running.json").read_text())
+        return found
 
     def openai(self) -> AsyncOpenAI:
         """The stock client; nothing but its base URL is ours."""
         return AsyncOpenAI(base_url=f"{self.url}/v1", api_key=self.key, max_retries=0)
 
     def pid_of(self, module: str) -> int | None:
-        """The process of one tier, if it lives."""
+        """The process of one tier, if it lives; the first one of several."""
+        return next(self._pids_of(f"-m {module}"), None)
+
+    def haproxy_pid(self) -> int | None:
+        return next(self._pids_of("haproxy.cfg"), None)
+
+    def gateway_pid(self, n: int) -> int | None:
+        """The process of the gateway number `n`, if it lives; 0 is the first."""
+        port = self.gateways[n].rpartition(":")[2]
+        for pid in self._pids_of("-m gateway"):
+            ps = ["ps", "eww", "-p", str(pid), "-o", "command="]  # with its variables
+            said = subprocess.run(ps, capture_output=True, text=True, check=False).stdout
+            if f"PORT={port}" in said.split():
+                return pid
+        return None
+
+    def signal_gateway(self, n: int, number: signal.Signals) -> int:
+        """Kill, stop or continue one gateway; returns the pid it has."""
+        pid = self.gateway_pid(n)
+        assert pid is not None, f"gateway {n} is not running"
+        os.kill(pid, number)
+        return pid
+
+    def _pids_of(self, ending: str) -> Iterator[int]:
         listed = subprocess.run(
             ["ps", "-axww", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=True
         )
         for line in listed.stdout.splitlines():
             pid, ppid, command = line.split(maxsplit=2)
-            if int(ppid) == self.process.pid and command.endswith(f"-m {module}"):
-                return int(pid)
-        return None
+            if int(ppid) == self.process.pid and command.endswith(ending):
+                yield int(pid)
 
     def kill(self, module: str) -> int:
         """SIGKILL a tier; returns the pid it had."""
@@ -93,14 +130,19 @@ def environment(ports: dict[str, int]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(data_dir: Path, **settings: str) -> Iterator[Stack]:
-    """`voicemesh up`, until the block ends."""
-    names = [*_PORTS, *(f"{name}_METRICS_PORT" for name in _METRICS)]
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+def running(data_dir: Path, *, arguments: Sequence[str] = (), **settings: str) -> Iterator[Stack]:
+    """`voicemesh up`, until the block ends.
+
+    Args:
+        arguments: Of the command, e.g. `("--gateways", "3", "--haproxy")`.
+        settings: Variables.
+    """
+    names = [*_PORTS, _STATS, *(f"{name}_METRICS_PORT" for name in _METRICS)]
+    ports = dict(zip(names, several(len(names)), strict=True))
     log = data_dir / "up.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "voicemesh.cli", "up", "--data-dir", str(data_dir)],
+            [sys.executable, "-m", "voicemesh.cli", "up", "--data-dir", str(data_dir), *arguments],
             cwd=ROOT,
             env=environment(ports) | {"GATEWAY_CHECK_EVENTS": "true"} | settings,
             stdout=out,

@@ -20,7 +20,8 @@ from gateway.realtime import server_events as ev
 from gateway.realtime import signals as sig
 from gateway.realtime.client_events import KINDS, ClientEvent
 from gateway.realtime.dialects import Beta, Dialect, Ga
-from gateway.realtime.session import Identity, Session
+from gateway.realtime.identity import Identity
+from gateway.realtime.session import Session
 from gateway.realtime.settings import Kind
 from tests import babble, shapes
 from tests.babble import HTTP_ERROR, LOOK, PROMPTS, Tape
@@ -57,12 +58,7 @@ class World:
         self.tape = tape
         self.kind: Kind = tape.pick(["realtime", "realtime", "realtime", "transcription"])
         self.new_id = Ids()
-        self.session = Session(
-            Identity("sess_1", "gpt-realtime", 1, self.kind),
-            new_id=self.new_id,
-            prompts=PROMPTS,
-            kept_ms=300,
-        )
+        self.session = self.new_session()
         self.beta = Beta(self.session.conversation_id)
         self.ga: Dialect = Ga()
         dialects: list[Dialect] = [self.ga, self.ga, Ga(strict=True), self.beta]
@@ -78,6 +74,13 @@ class World:
         self.asked: set[str] = set()
         self.tools: dict[str, do.ListTools | do.CallTool] = {}
         self.late_tools: list[str] = []
+        self.open()
+
+    def new_session(self) -> Session:
+        identity = Identity("sess_1", "gpt-realtime", 1, self.kind)
+        return Session(identity, new_id=self.new_id, prompts=PROMPTS, kept_ms=300)
+
+    def open(self) -> None:
         self.see(self.session.open())
 
     @property

@@ -73,15 +73,16 @@ class Segment:
 class Segmenter:
     """Feed it text in any cut; it gives back segments that make up the text, in order."""
 
-    def __init__(self, *, manual: bool = False) -> None:
+    def __init__(self, *, manual: bool = False, continues: bool = False) -> None:
         """
         Args:
+            continues: Another segmenter had the text before: the first cut is not early.
             manual: Only `flush` ends a segment, except one above MANUAL_LIMIT.
         """
         self._manual = manual
         self._open = ""
         self._start_char = 0
-        self._first = True
+        self._first = not continues
 
     @property
     def is_open(self) -> bool:

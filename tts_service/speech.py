@@ -87,16 +87,23 @@ _Item = Work | bytes | _Stop | Degraded | Cancelled
 
 class Speech:
     def __init__(
-        self, *, rate_hz: int, chunk_samples: int, allowed_until: int | None, manual: bool
+        self,
+        *,
+        rate_hz: int,
+        chunk_samples: int,
+        allowed_until: int | None,
+        manual: bool,
+        continues: bool = False,
     ) -> None:
         """
         Args:
             allowed_until: First grant; None is UNASKED_S.
             manual: Only `flush` and `finish` end a segment.
+            continues: The beginning of the reply was spoken on another stream.
         """
         self.n_chars = 0
         self.sent_until = 0  # samples
-        self._segmenter = Segmenter(manual=manual)
+        self._segmenter = Segmenter(manual=manual, continues=continues)
         self._ahead = int(AHEAD_S * rate_hz)
         self._chunk_bytes = chunk_samples * SAMPLE_BYTES
         unasked = int(UNASKED_S * rate_hz)

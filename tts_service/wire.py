@@ -65,6 +65,7 @@ def speech_of(config: pb.StreamingSynthesisConfig) -> Speech:
         chunk_samples=round(chunk_s * rate_hz),
         allowed_until=config.credit.allowed_until_sample if config.HasField("credit") else None,
         manual=config.segmentation == pb.SEGMENTATION_MODE_MANUAL,
+        continues=config.continues,
     )
 
 

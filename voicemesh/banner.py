@@ -32,6 +32,10 @@ class Facts:
     """The same over TLS, if that is served."""
     ca_file: Path | None
     """What to trust there, if we made it."""
+    gateways: Sequence[str]
+    """URL of each gateway."""
+    stats_url: str | None
+    """Where HAProxy tells what it does, if it runs."""
     key: str
     data_dir: Path
     elapsed_s: float
@@ -55,6 +59,7 @@ def text(facts: Facts) -> str:
         ("Realtime", realtime_url(facts.http_url)),
         *_over_tls(facts),
         ("HTTP", facts.http_url),
+        *_several(facts),
         ("key", f"{facts.key}   ({data_dir / 'dev-key'})"),
         *((label, _stage(facts, part, f"{command} {{}}{where}")) for part, label in _STAGES),
         ("try", f"{command} talk {facts.recording or 'SPEECH.wav'}{where}"),
@@ -74,6 +79,14 @@ def _over_tls(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.https_url:
         trusted = f"   (CA: {_near(facts.ca_file)})" if facts.ca_file else ""
         yield "over TLS", realtime_url(facts.https_url) + trusted
+
+
+def _several(facts: Facts) -> Iterator[tuple[str, str]]:
+    if facts.stats_url:
+        yield "HAProxy", f"{facts.stats_url}/stats   ({facts.stats_url}/metrics)"
+    if facts.stats_url or len(facts.gateways) > 1:
+        for n, url in enumerate(facts.gateways, start=1):
+            yield f"gateway-{n}", url
 
 
 def how_to_call_us() -> str:

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 from mesh import config
 from mesh.keys import KeyFileError
 from mesh.keys import load as load_keys
-from voicemesh import catalogue, dotenv, keys, models, programs, settings, talk, up
+from voicemesh import (
+    balance,
+    catalogue,
+    dotenv,
+    haproxy,
+    keys,
+    models,
+    programs,
+    settings,
+    talk,
+    up,
+)
 from voicemesh.banner import DATA_DIR
 from voicemesh.trouble import ServerMissing, TalkFailed, Trouble
 
@@ -56,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_up(commands)
+    _add_balance(commands)
     _add_talk(commands)
     _add_keys(commands)
     _add_models(commands)
@@ -74,8 +86,34 @@ def _add_up(commands: _Commands) -> None:
         "<TIER>_METRICS_PORT the others; POSTGRES_PORT and REDIS_PORT are free ones by default.",
     )
     _add_data_dir(command)
+    command.add_argument(
+        "--gateways",
+        type=int,
+        choices=range(1, haproxy.SLOTS + 1),
+        default=1,
+        metavar="N",
+        help="processes of the gateway, each on a port of its own; default: 1",
+    )
+    command.add_argument(
+        "--haproxy",
+        action="store_true",
+        help="run HAProxy on PORT and GATEWAY_TLS_PORT, before the gateways; "
+        "HAPROXY_STATS_PORT has its statistics",
+    )
     command.add_argument("--verbose", action="store_true", help="show all that the tiers log")
     command.set_defaults(run=_up)
+
+
+def _add_balance(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "balance",
+        help="tell HAProxy which gateways run",
+        description="Run beside HAProxy with deploy/haproxy/haproxy.cfg: gateways that are listed "
+        "in Redis get clients within seconds, without a reload, and those that leave get none.",
+        epilog="REDIS_URL says where the list is; HAPROXY_ADMIN is HAProxy's admin socket, a path "
+        "or host:port (default: /run/haproxy/admin.sock).",
+    )
+    command.set_defaults(run=_balance)
 
 
 def _add_talk(commands: _Commands) -> None:
@@ -180,7 +218,17 @@ def _add_data_dir(command: argparse.ArgumentParser) -> None:
 
 
 def _up(given: argparse.Namespace, env: Mapping[str, str]) -> None:
-    up.run(given.data_dir, env, verbose=given.verbose)
+    up.run(
+        given.data_dir,
+        env,
+        gateways=given.gateways,
+        haproxy=given.haproxy,
+        verbose=given.verbose,
+    )
+
+
+def _balance(given: argparse.Namespace, env: Mapping[str, str]) -> None:
+    balance.run(env)
 
 
 def _settings(given: argparse.Namespace, env: Mapping[str, str]) -> None:

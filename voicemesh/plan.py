@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TypeVar
 
 from mesh import config
 from voicemesh.ports import LOOPBACK, Wanted
+from voicemesh.tiers import Tier, fleet
 
 T = TypeVar("T")
 
@@ -34,6 +34,10 @@ class Settings:
     """Who is let in; the default is `keys.json` in the data folder."""
     models_dir: Path | None = field(default=None, metadata={"env": "MODELS_DIR"})
     """Where weights are; the default is `models` in the data folder."""
+    haproxy_stats_port: int = field(
+        default=8404, metadata={"env": "HAPROXY_STATS_PORT", "ge": 1, "le": 65535}
+    )
+    """Where HAProxy tells operators what it does, if it runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,38 +59,6 @@ class Tls:
     tls_cert_file: Path | None = None
     """A certificate to use instead of one made here."""
     tls_key_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tier:
-    """One tier as a process."""
-
-    name: str
-    """Also the prefix of its variables, in upper case."""
-    module: str
-    host: str
-    port: int
-    metrics_port: int
-    drain_s: float
-
-    @property
-    def command(self) -> list[str]:
-        # -P: a folder `gateway` where somebody stands is not our gateway.
-        return [sys.executable, "-P", "-m", self.module]
-
-    @property
-    def target(self) -> str:
-        """Where to call it from this machine."""
-        return f"{self.called}:{self.port}"
-
-    @property
-    def called(self) -> str:
-        """Its host, for those on this machine."""
-        return LOOPBACK if self.host in ("0.0.0.0", "::") else self.host
-
-    @property
-    def port_variable(self) -> str:
-        return "PORT" if self.name == "gateway" else f"{self.name.upper()}_PORT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +109,20 @@ class Plan:
     tiers: Mapping[str, Tier]
     env: Mapping[str, str]
     """What the tiers inherit."""
+    gateways: Sequence[Tier]
+    """The gateway's processes: one, which is the tier itself, or several of their own."""
+    has_haproxy: bool
 
     @property
     def gateway(self) -> Tier:
+        """Where clients connect: the first gateway, or HAProxy in its place."""
         return self.tiers["gateway"]
+
+    @property
+    def stats_url(self) -> str | None:
+        """Where HAProxy tells what it does."""
+        port = self.settings.haproxy_stats_port
+        return f"http://{LOOPBACK}:{port}" if self.has_haproxy else None
 
     @property
     def keys_file(self) -> Path:
@@ -177,6 +159,8 @@ class Plan:
         if self.tls.tls_port:
             tls_port = Wanted("GATEWAY_TLS_PORT", self.tls.tls_port, self.gateway.host)
             places.append(tls_port)
+        if self.has_haproxy:
+            places.append(Wanted("HAPROXY_STATS_PORT", self.settings.haproxy_stats_port))
         for variable, port, url in (
             ("POSTGRES_PORT", self.settings.postgres_port, self.settings.database_url),
             ("REDIS_PORT", self.settings.redis_port, self.settings.redis_url),
@@ -211,6 +195,23 @@ class Plan:
             variable: value for variable, value in everything.items() if _is_for(name, variable)
         }
 
+    def gateway_env(self, tier: Tier, database_url: str, redis_url: str) -> dict[str, str]:
+        """The environment of one of the gateways."""
+        env = self.tier_env("gateway", database_url, redis_url)
+        if tier is self.gateway:
+            return {"GATEWAY_PROCESSES": "1", **env}
+        env |= {
+            "PORT": str(tier.port),
+            "GATEWAY_HOST": tier.host,
+            "GATEWAY_METRICS_PORT": str(tier.metrics_port),
+            "GATEWAY_PROCESSES": "1",
+        }
+        if self.has_haproxy or tier is not self.gateways[0]:
+            env["GATEWAY_TLS_PORT"] = ""  # the first one, or HAProxy, has it
+        if spool := env.get("GATEWAY_SPOOL_DIR"):
+            env["GATEWAY_SPOOL_DIR"] = str(Path(spool) / tier.name)
+        return env
+
 
 def _is_for(tier: str, variable: str) -> bool:
     """Whether a tier may know a variable."""
@@ -219,10 +220,14 @@ def _is_for(tier: str, variable: str) -> bool:
     return tier in _WHOSE.get(variable, {tier})
 
 
-def make(data_dir: Path, env: Mapping[str, str]) -> Plan:
+def make(
+    data_dir: Path, env: Mapping[str, str], *, gateways: int = 1, haproxy: bool = False
+) -> Plan:
     """
     Args:
         env: Variables, those of `.env` included.
+        gateways: How many.
+        haproxy: Whether clients connect to an HAProxy before them.
 
     Raises:
         ConfigError: settings are wrong; all of them are named at once.
@@ -243,7 +248,8 @@ def make(data_dir: Path, env: Mapping[str, str]) -> Plan:
         )
     if mistakes:
         raise config.ConfigError(mistakes)
-    return Plan(data_dir.absolute(), settings, tls, tiers, dict(env))
+    made = fleet(tiers["gateway"], gateways, behind=haproxy)
+    return Plan(data_dir.absolute(), settings, tls, tiers, dict(env), made, haproxy)
 
 
 def _load(cls: type[T], env: Mapping[str, str], prefix: str, mistakes: list[str]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +12,26 @@ from voicemesh.trouble import PortsTaken
 
 LOOPBACK = "127.0.0.1"
 
+_NOT_GIVEN = range(20_000, 32_000)  # Linux gives 32768 and up, macOS 49152 and up
+
 
 def free(host: str = LOOPBACK) -> int:
     """A port nobody listens on now; somebody could take it before the caller does."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return several(1, host)[0]
+
+
+def several(n: int, host: str = LOOPBACK) -> list[int]:
+    """Different free ones that stay free: none that the system gives to connections that are
+    made before their owners have started, as many as those may be."""
+    found: list[int] = []
+    candidates = list(_NOT_GIVEN)
+    random.shuffle(candidates)
+    for port in candidates:
+        if len(found) == n:
+            break
+        if not _why_not(host, port):
+            found.append(port)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

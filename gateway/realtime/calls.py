@@ -84,6 +84,12 @@ def unfinished(item_id: str) -> sig.ToolFailed:
     return sig.ToolFailed(item_id, {"type": "tool_execution_error", "message": message})
 
 
+def unknown_end(item_id: str) -> sig.ToolFailed:
+    """The end of a call that another process made."""
+    message = "The server that called the tool is gone: it may or may not have run."
+    return sig.ToolFailed(item_id, {"type": "tool_execution_error", "message": message})
+
+
 def size(text: str) -> int:
     """In bytes of JSON."""
     return len(msgspec.json.encode(text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -25,6 +25,7 @@ from .items import (
     Message,
     OutputAudio,
     OutputText,
+    images_of,
 )
 from .recordings import Recording
 from .refusals import refuse
@@ -65,6 +66,8 @@ class Entry:
     """Of model audio, as sent."""
     words: list[tuple[int, int]] = field(default_factory=list)
     """Of model audio: `(end_char, end_ms)` of each word."""
+    pieces: list[tuple[int, int]] = field(default_factory=list)
+    """Of model audio: `(end_char, end_ms)` of each piece that was spoken as one."""
     cut_ms: int | None = None
     """Of model audio: how much of it the client says was heard."""
     ordinal: int = 0
@@ -105,6 +108,18 @@ class Entry:
         """The item as history should keep it; each call is a newer version."""
         self.version += 1
         return ItemKept(self.item, self.text, self.ordinal, self.version, self.response_id)
+
+
+def made(item: Item, item_id: str, whole: Item | None = None) -> Entry:
+    """The entry of an item that a client made.
+
+    Args:
+        whole: The item with all its pictures, if `item` is without.
+    """
+    whole = whole or item
+    entry = Entry(msgspec.structs.replace(item, id=item_id))
+    entry.text, entry.images = words_of(whole), images_of(whole)
+    return entry
 
 
 def words_of(item: Item) -> str:
@@ -214,6 +229,10 @@ class Conversation:
         """The id of the item before this one; None if it is first or was removed."""
         index = self._index(entry)
         return self._entries[index - 1].item.id if index > 0 else None
+
+    def restore(self, conversation_id: str, entries: Iterable[Entry]) -> None:
+        """Become the conversation that was saved."""
+        self.id, self._entries = conversation_id, list(entries)
 
     def entries(self) -> tuple[Entry, ...]:
         """All items, in order."""

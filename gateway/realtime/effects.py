@@ -8,6 +8,7 @@ from typing import Literal
 from .items import InputImage, Item
 from .server_events import ServerEvent
 from .settings import McpTool, NoiseReduction, Retention, Tool, TurnDetection
+from .signals import ReplyEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,13 @@ class Hear:
 
 
 @dataclass(frozen=True, slots=True)
+class HearFrom:
+    """The next audio begins at this sample of the session: some of it is heard again."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndUtterance:
     """What was heard since the last utterance is one; its words come under this name."""
 
@@ -83,6 +91,22 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """What there is of a reply that goes on in another process."""
+
+    text: str
+    """All that was written of it."""
+    from_char: int
+    """Where speaking goes on: before it, everything was spoken."""
+    from_ms: int
+    """How much audio there was by then."""
+    sent_bytes: int
+    """PCM behind that which the client has had already."""
+    ended: ReplyEnded | None
+    """How the model ended, if it has: nothing more is to be written."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartReply:
     """Think and, with a voice, speak. Report back as `signals.Reply` with this id."""
 
@@ -98,6 +122,7 @@ class StartReply:
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
     temperature: float | None = None
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +206,6 @@ class Record:
 
 
 Effect = (
-    Send | Listen | Hear | EndUtterance | ForgetAudio | Transcribe | StartReply | StopReply
-    | CountRequest | TellLimits | ListTools | CallTool | DropTool | Record
+    Send | Listen | Hear | HearFrom | EndUtterance | ForgetAudio | Transcribe | StartReply
+    | StopReply | CountRequest | TellLimits | ListTools | CallTool | DropTool | Record
 )  # fmt: skip

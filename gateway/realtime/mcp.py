@@ -15,7 +15,6 @@ its `mcp_list_tools` item is in the conversation. Choices, where the contract le
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 from msgspec import UNSET
@@ -23,12 +22,13 @@ from msgspec import UNSET
 from . import effects as do
 from . import server_events as ev
 from . import signals as sig
-from .calls import called
+from .calls import called, unknown_end
 from .conversation import Conversation, Entry, NewId
 from .effects import Effect
 from .items import McpApprovalRequest, McpApprovalResponse, McpCall, McpTools
+from .mcp_listing import Asked, Listing, SavedAsked, SavedListing, SavedServers, key, tool, why
 from .mcp_tools import Bound, Listed, Offer, allowed, offer
-from .refusals import SERVER_ERROR, Refusal, refuse
+from .refusals import refuse
 from .settings import McpTool, Settings
 
 MOST_SERVERS = 16  # of one session or response
@@ -38,30 +38,6 @@ UNANSWERED = "The user has not approved this call yet."
 DENIED = "The user did not approve this call."
 
 
-@dataclass(slots=True)
-class Listing:
-    """What is known of a server."""
-
-    server: McpTool
-    entry: Entry
-    of_session: bool
-    """Whether the session names it, and not only a response."""
-    tools: Listed | None = None  # None: they are not known yet, or will not be
-    failed: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        return self.tools is None and not self.failed
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A call that waits for the user."""
-
-    entry: Entry
-    bound: Bound
-
-
 class Servers:
     """The servers by what tells them apart. Late news of those that were forgotten is ignored."""
 
@@ -69,7 +45,7 @@ class Servers:
         self._conversation, self._new_id = conversation, new_id
         self._known: dict[bytes, Listing] = {}
         self._of_session: tuple[McpTool, ...] = ()
-        self._asked: dict[str, _Asked] = {}  # by approval request
+        self._asked: dict[str, Asked] = {}  # by approval request
         self._answered: set[str] = set()
         self._calls: dict[str, Entry] = {}  # approved, running
         self._room = MAX_LISTED
@@ -82,7 +58,7 @@ class Servers:
         if len(servers) > MOST_SERVERS:
             message = f"At most {MOST_SERVERS} MCP servers can be used at a time."
             raise refuse("invalid_value", message, param)
-        if any(_key(server) not in self._known for server in servers):
+        if any(key(server) not in self._known for server in servers):
             self._conversation.place(None)
 
     def configure(self, servers: tuple[McpTool, ...], *, again: bool) -> list[Effect]:
@@ -91,13 +67,13 @@ class Servers:
         Args:
             again: Ask those that failed once more.
         """
-        keys = {_key(server) for server in servers}
+        keys = {key(server) for server in servers}
         effects: list[Effect] = []
-        for key, known in list(self._known.items()):
-            if key in keys:
+        for name, known in list(self._known.items()):
+            if name in keys:
                 known.of_session = True
             elif known.of_session:
-                effects += self._forget(key)
+                effects += self._forget(name)
         labels = {server.server_label for server in servers}
         gone = {server.server_label for server in self._of_session} - labels
         self._asked = {
@@ -114,14 +90,14 @@ class Servers:
 
     def lists(self, servers: Iterable[McpTool]) -> list[Entry]:
         """The items with the tools of these servers."""
-        known = (self._known.get(_key(server)) for server in servers)
+        known = (self._known.get(key(server)) for server in servers)
         return [listing.entry for listing in known if listing]
 
     def offer(self, settings: Settings) -> Offer:
         """What a response with these settings can call."""
         listed: dict[str, Listed] = {}
         for server in settings.servers:
-            known = self._known.get(_key(server))
+            known = self._known.get(key(server))
             if known and known.tools:
                 listed[server.server_label] = known.tools
         return offer(settings, listed)
@@ -137,12 +113,12 @@ class Servers:
     def _list(self, servers: Iterable[McpTool], *, of_session: bool, again: bool) -> list[Effect]:
         effects: list[Effect] = []
         for server in servers:
-            key = _key(server)
-            known = self._known.get(key)
+            name = key(server)
+            known = self._known.get(name)
             if known and not (again and known.failed):
                 continue
             entry = Entry(McpTools(self._new_id("mcpl"), server.server_label), awaited=True)
-            self._known[key] = Listing(server, entry, of_session)
+            self._known[name] = Listing(server, entry, of_session)
             previous = self._conversation.insert(entry)
             effects += [
                 do.Send(ev.ItemAdded(previous, entry.item)),
@@ -157,11 +133,11 @@ class Servers:
         if known is None or not known.is_open:
             return []
         if isinstance(news, sig.ToolsNotListed):
-            return [*self._not_listed(known), _why(known.server, news.message)]
-        tools = allowed(known.server, tuple(_tool(tool) for tool in news.tools))
+            return [*self._not_listed(known), why(known.server, news.message)]
+        tools = allowed(known.server, tuple(map(tool, news.tools)))
         size = len(msgspec.json.encode(tools))
         if size > min(MAX_LIST, self._room):
-            return [*self._not_listed(known), _why(known.server, "Its list is too long.")]
+            return [*self._not_listed(known), why(known.server, "Its list is too long.")]
         self._room -= size
         known.tools = tools
         known.entry.change(tools=tools)
@@ -176,9 +152,9 @@ class Servers:
         previous = self._conversation.previous_id(entry)
         return [do.Send(ev.ItemDone(previous, entry.item)), do.Record(entry.fact())]
 
-    def _forget(self, key: bytes) -> list[Effect]:
+    def _forget(self, name: bytes) -> list[Effect]:
         """The client does not use this server any more. Its item stays."""
-        known = self._known.pop(key)
+        known = self._known.pop(name)
         if not known.is_open:
             return []
         return [do.DropTool(known.entry.item.id), *self._not_listed(known)]
@@ -193,9 +169,9 @@ class Servers:
         is_work = self._calls.get(item_id) is entry
         if is_work:
             del self._calls[item_id]
-        for key, known in list(self._known.items()):
+        for name, known in list(self._known.items()):
             if known.entry is entry:
-                del self._known[key]
+                del self._known[name]
                 is_work = is_work or known.is_open
         return [do.DropTool(item_id)] if is_work else []
 
@@ -204,7 +180,7 @@ class Servers:
     def ask(self, entry: Entry, bound: Bound) -> None:
         """The model made a call that the user has to approve."""
         entry.text = UNANSWERED
-        self._asked[entry.item.id] = _Asked(entry, bound)
+        self._asked[entry.item.id] = Asked(entry, bound)
 
     def check_answer(self, answer: McpApprovalResponse) -> None:
         """
@@ -234,7 +210,7 @@ class Servers:
         asked.entry.text = f"{DENIED}{reason}"
         return []
 
-    def _call(self, asked: _Asked, index: int) -> list[Effect]:
+    def _call(self, asked: Asked, index: int) -> list[Effect]:
         request, bound = asked.entry.item, asked.bound
         assert isinstance(request, McpApprovalRequest)
         label = request.server_label
@@ -255,25 +231,47 @@ class Servers:
     def _called(self, entry: Entry, news: sig.ToolReturned | sig.ToolFailed) -> list[Effect]:
         return [do.Send(called(entry, news, 0)), *self._done(entry)]
 
+    # In another process.
 
-def _why(server: McpTool, message: str) -> Effect:
-    """What `mcp_list_tools.failed` does not say."""
-    text = f"The tools of the MCP server '{server.server_label}' cannot be listed: {message}"
-    return do.Send(ev.Error.of(Refusal("mcp_list_tools_failed", text, type=SERVER_ERROR)))
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no call runs that was approved."""
+        return not self._calls
 
+    def resumed(self) -> list[Effect]:
+        """Ask the servers again that did not answer the last process. What its calls did is not
+        known, and they may not be made twice."""
+        effects: list[Effect] = []
+        for item_id in list(self._calls):
+            effects += self.receive(unknown_end(item_id))
+        for known in self._known.values():
+            if known.is_open:
+                effects.append(do.ListTools(known.entry.item.id, known.server))
+        return effects
 
-def _tool(tool: dict[str, object]) -> dict[str, object]:
-    """A tool as clients take it: one of them needs the description to be a string."""
-    annotations = tool.get("annotations")
-    return {
-        "name": tool["name"],
-        "description": tool.get("description") or "",
-        "input_schema": tool.get("input_schema") or {"type": "object"},
-        "annotations": annotations if isinstance(annotations, dict) else None,
-    }
+    def saved(self) -> SavedServers:
+        index = {id(entry): n for n, entry in enumerate(self._conversation.entries())}
+        return SavedServers(
+            known=tuple(
+                SavedListing(k.server, index[id(k.entry)], k.of_session, k.tools, k.failed)
+                for k in self._known.values()
+            ),
+            of_session=self._of_session,
+            asked=tuple(
+                SavedAsked(request_id, index[id(asked.entry)], asked.bound)
+                for request_id, asked in self._asked.items()
+                if id(asked.entry) in index
+            ),
+            answered=tuple(self._answered),
+            room=self._room,
+        )
 
-
-def _key(server: McpTool) -> bytes:
-    """What tells one server from another. It holds secrets."""
-    what = (server.server_label, server.server_url, server.allowed_tools)
-    return msgspec.json.encode((*what, server.authorization, server.headers))
+    def restore(self, saved: SavedServers) -> None:
+        entries = self._conversation.entries()
+        for k in saved.known:
+            listing = Listing(k.server, entries[k.entry], k.of_session, k.tools, k.failed)
+            listing.entry.awaited = listing.is_open
+            self._known[key(k.server)] = listing
+        self._of_session, self._room = saved.of_session, saved.room
+        self._asked = {a.request_id: Asked(entries[a.entry], a.bound) for a in saved.asked}
+        self._answered = set(saved.answered)

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from . import g711
-from .recordings import Tape
+from .recordings import LONGEST_MS, Tape
 from .refusals import refuse
 from .settings import RATE_HZ, AudioFormat, Pcm, Pcma
 
 MIN_COMMIT_MS = 100.0
+CARRIED_MS = 3000
+"""Of audio: speech that began in another process and is not heard again by then is over."""
 _SAMPLE_BYTES = 2
 
 
@@ -25,6 +29,14 @@ class Heard:
     item_id: str
     start_ms: int
     end_ms: int
+
+
+class SavedMicrophone(msgspec.Struct, frozen=True):
+    """Between two utterances. In samples."""
+
+    appended: int
+    start: int
+    odd: bytes
 
 
 class Microphone:
@@ -38,12 +50,14 @@ class Microphone:
         self._new_id = new_id
         self._decoder: g711.Decoder | None = None
         self.tape = Tape(kept_ms)
-        self._odd = b""  # half a sample, until its other half comes
+        self.odd = b""
+        """Half a sample, until its other half comes."""
         self._samples = 0  # appended in the session
         self._start = 0  # where the buffer begins
         self._item_id = ""  # what the utterance being spoken will be
         self.utterance: str | None = None
         """The utterance being spoken."""
+        self._carried_at: int | None = None
 
     @property
     def buffered_ms(self) -> float:
@@ -62,7 +76,7 @@ class Microphone:
     def tune(self, wanted: AudioFormat) -> None:
         """Audio comes in this format from now on."""
         self._decoder = None if isinstance(wanted, Pcm) else g711.Decoder(law_of(wanted))
-        self._odd = b""
+        self.odd = b""
 
     def append(self, data: bytes) -> bytes:
         """Take bytes cut anywhere; returns the whole samples among them, as PCM."""
@@ -71,15 +85,68 @@ class Microphone:
         self.tape.add(pcm)
         return pcm
 
+    def passed(self, n_samples: int, pcm: bytes, odd: bytes) -> None:
+        """So much was appended in another process.
+
+        Args:
+            pcm: The audio, if it is known.
+            odd: What is left of it.
+        """
+        self._samples += n_samples
+        self.odd = odd
+        if pcm:
+            self.tape.add(pcm)
+        else:
+            self.tape.skip(n_samples * _SAMPLE_BYTES)
+
+    def open_from_ms(self, *, by_hand: bool) -> int | None:
+        """Where audio begins that is no item yet and may become one; None if there is none, or
+        more than the tape holds.
+
+        Args:
+            by_hand: All audio becomes an item, not only speech.
+        """
+        start_ms = self._start * 1000 // RATE_HZ
+        is_open = self.utterance or (by_hand and self._samples > self._start)
+        return start_ms if is_open and self.position_ms - start_ms < LONGEST_MS else None
+
+    @property
+    def is_carried(self) -> bool:
+        """Whether speech began in another process, and is not heard here yet."""
+        return self._carried_at is not None and self.utterance is not None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it should have been heard by now."""
+        if self._carried_at is None or self.utterance is None:
+            return False
+        return (self._samples - self._carried_at) * 1000 // RATE_HZ > CARRIED_MS
+
+    def carry(self) -> None:
+        """Another process hears from now on."""
+        self._carried_at = self._samples
+
+    def goes_on(self, utterance: str) -> None:
+        """The speech that began elsewhere is heard here, under that name."""
+        self.utterance, self._carried_at = utterance, None
+
+    def saved(self) -> SavedMicrophone:
+        return SavedMicrophone(self._samples, self._start, self.odd)
+
+    def restore(self, saved: SavedMicrophone) -> None:
+        """Go on where another process stopped. Its last audio is not here."""
+        self._samples, self._start, self.odd = saved.appended, saved.start, saved.odd
+        self.tape.skip(saved.appended * _SAMPLE_BYTES)
+
     def _whole(self, data: bytes) -> bytes:
-        data = self._odd + data
+        data = self.odd + data
         whole = len(data) - len(data) % _SAMPLE_BYTES
-        self._odd = data[whole:]
+        self.odd = data[whole:]
         return data[:whole]
 
     def started(self, utterance: str, audio_ms: int) -> str:
         """The user speaks; returns the id of the item this will be."""
-        self.utterance = utterance
+        self.utterance, self._carried_at = utterance, None
         self._start = min(self._samples, audio_ms * RATE_HZ // 1000)
         self._item_id = self._new_id("item")
         return self._item_id
@@ -111,12 +178,17 @@ class Microphone:
         item_id = self._item_id if self.utterance else self._new_id("item")
         self.utterance = None
         heard = self._cut(item_id, self.position_ms)
-        self._start, self._odd = self._samples, b""  # less than a millisecond may be left
+        self._start, self.odd = self._samples, b""  # less than a millisecond may be left
         return heard
 
     def clear(self) -> None:
         self.abandon()
-        self._start, self._odd = self._samples, b""
+        self._start, self.odd = self._samples, b""
+
+    def failed(self, utterance: str) -> None:
+        """What becomes of an utterance is known. If it is still being spoken, it has failed."""
+        if utterance == self.utterance:
+            self.abandon()
 
     def abandon(self) -> None:
         """Speech that is being heard will not become an item; its audio stays."""

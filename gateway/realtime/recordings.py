@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from .settings import RATE_HZ
 
@@ -38,13 +39,49 @@ class Tape:
         while self._bytes - len(self._parts[0]) >= self._most:
             self._bytes -= len(self._parts.popleft())
 
+    def skip(self, n_bytes: int) -> None:
+        """That much was not recorded: what came before it is no part of anything new."""
+        self._parts.clear()
+        self._bytes = 0
+        self._end += n_bytes
+
+    def put_back(self, pcm: bytes) -> None:
+        """The last of what was passed over, after all."""
+        pcm = pcm[-self._most :] if self._most else b""
+        self._parts, self._bytes = deque([pcm] if pcm else ()), len(pcm)
+
+    def since(self, start_ms: int) -> bytes:
+        """The session from there to the last byte; empty if it is not all there."""
+        begin, start = self._end - self._bytes, self._byte(start_ms)
+        return b"".join(self._parts)[start - begin :] if begin <= start < self._end else b""
+
     def cut(self, start_ms: int, end_ms: int) -> bytes:
         """That part of the session; empty if it is not all there."""
         begin = self._end - self._bytes
-        start, end = start_ms * BYTES_PER_MS, end_ms * BYTES_PER_MS
+        start, end = self._byte(start_ms), end_ms * BYTES_PER_MS
         if not begin <= start < end <= self._end:
             return b""
         return b"".join(self._parts)[start - begin : end - begin]
+
+    def _byte(self, start_ms: int) -> int:
+        """Where that is; within a millisecond, where the tape begins."""
+        begin, start = self._end - self._bytes, start_ms * BYTES_PER_MS
+        return begin if begin - BYTES_PER_MS < start < begin else start
+
+
+class Kept(Protocol):
+    """Audio that would have to be heard again by another process: PCM16 LE mono 24 kHz."""
+
+    @property
+    def odd(self) -> bytes:
+        """Half a sample that waits for its other half."""
+
+    @property
+    def kept_from_ms(self) -> int | None:
+        """Where it begins in the session; None if there is none."""
+
+    def kept(self) -> bytes:
+        """All of it, up to now."""
 
 
 @dataclass(slots=True, eq=False)

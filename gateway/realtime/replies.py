@@ -13,15 +13,18 @@ from msgspec.structs import replace
 
 from . import effects as do
 from . import signals as sig
+from .calls import unknown_end
 from .conversation import Conversation, Entry, NewId
 from .effects import Effect
 from .mcp import Servers
 from .prompts import Prompts
 from .recordings import Shelf
-from .refusals import SERVER_ERROR, Refusal, Refused, refuse
+from .refusals import SERVER_ERROR, Refused, refuse
+from .reply_checks import check_choice, check_voice
 from .response import Response
+from .response_wire import failed_with
 from .server_events import Error
-from .settings import Settings, Tool, merge, voice_is_fixed
+from .settings import Settings, merge
 
 MOST_ASIDE = 8  # responses of a session outside its conversation, at a time
 
@@ -111,7 +114,7 @@ class Replies:
         own = merge(settings, overrides, settings)
         if not own.tools and own.tools != settings.tools and "tool_choice" not in overrides:
             own = replace(own, tool_choice="auto")  # that of the session was for its own tools
-        _check_choice(own)
+        check_choice(own)
         self._prompts.check(own.prompt, "response.prompt")
         return own
 
@@ -194,8 +197,13 @@ class Replies:
                 return response.say(news.delta)
             case sig.ReplyAudio():
                 return response.play(news.pcm)
+            case sig.ReplyPlayed():
+                return response.played(news.n_bytes)
             case sig.ReplyTiming():
-                response.timed(news.words)
+                response.timed(news)
+                return []
+            case sig.ReplyThought():
+                response.thought = news.ended
                 return []
             case sig.ReplyCall():
                 return response.call(news)
@@ -210,6 +218,29 @@ class Replies:
                 return self._fail(response, news.code, news.message, news.type)
             case _:
                 assert_never(news)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no response runs and no tool that was approved."""
+        return not self._live and self._servers.is_quiet
+
+    def resumed(self) -> list[Effect]:
+        """Another process goes on with what runs. What tools did in the last one is not known,
+        and they may not be called twice."""
+        begun = [response for response in self._live.values() if response.started]
+        effects = self._servers.resumed()
+        for response in begun:
+            for item_id in list(response.running):
+                effects += self.hear_of_tools(unknown_end(item_id))
+            if response.id in self._live:
+                effects += response.resumed()
+        return [*effects, *self.go_on()]
+
+    def saved(self) -> tuple[bool, int | None]:
+        return self._degraded, self._unheard_ms
+
+    def restore(self, degraded: bool, unheard_ms: int | None) -> None:
+        self._degraded, self._unheard_ms = degraded, unheard_ms
 
     def _end(self, response: Response, news: sig.ReplyEnded) -> list[Effect]:
         if response.running:
@@ -228,8 +259,7 @@ class Replies:
     def _fail(
         self, response: Response, code: str, message: str, type_: str = SERVER_ERROR
     ) -> list[Effect]:
-        error = {"type": type_, "code": code, "message": message}
-        details = {"type": "failed", "error": error}
+        details = failed_with(type_, code, message)
         return self._done(response, "failed", details, sig.Tokens(), response.audio_ms)
 
     def _done(
@@ -253,33 +283,3 @@ class Replies:
             self._degraded = True
             note = {"ovos_tts_degraded": f"{news.failed} failed, {news.serving} speaks"}
             response.metadata = {**(response.metadata or {}), **note}
-
-
-def _check_choice(settings: Settings) -> None:
-    """A function that must be called has to be there."""
-    choice = settings.tool_choice
-    if choice == "required" and not settings.tools:
-        message = "Tool choice 'required' must be specified with 'tools' parameter."
-        raise refuse("invalid_value", message, "response.tool_choice")
-    if not isinstance(choice, dict):
-        return
-    if choice["type"] == "mcp":
-        if choice["server_label"] not in {server.server_label for server in settings.servers}:
-            message = f"Tool choice '{choice['server_label']}' not found in 'tools' parameter."
-            raise refuse("invalid_value", message, "response.tool_choice")
-        return
-    names = {tool.name for tool in settings.tools if isinstance(tool, Tool)}
-    if choice["name"] not in names:
-        message = f"Tool choice '{choice['name']}' not found in 'tools' parameter."
-        raise refuse("invalid_value", message, "response.tool_choice")
-
-
-def check_voice(new: Settings, old: Settings, param: str) -> None:
-    """The model has spoken: its voice stays."""
-    if new.audio.output.voice != old.audio.output.voice:
-        raise voice_is_fixed(param)
-
-
-def lost(what: str) -> list[Effect]:
-    """The error that tells a client that a part of the mesh is away."""
-    return [do.Send(Error.of(Refusal("service_unavailable", what, type=SERVER_ERROR)))]

@@ -7,10 +7,8 @@ until the MCP tools that it called have returned.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-from msgspec import UNSET
 
 from . import effects as do
 from . import g711
@@ -24,7 +22,10 @@ from .mcp import Servers
 from .mcp_tools import Offer
 from .microphone import law_of
 from .recordings import Shelf
+from .response_wire import Part, spoken, wire_of, written
+from .resumption import begun
 from .settings import Pcm, Settings
+from .starting import start_of
 from .usage import counted, heard_tokens, usage
 
 MAX_OUTPUTS = 2 * MAX_OUTPUT  # bytes of what the MCP tools of one response return
@@ -62,8 +63,10 @@ class Response:
     calls: dict[str, Output] = field(default_factory=dict)
     running: dict[str, Output] = field(default_factory=dict)
     """MCP tools that were called and have not returned, by item."""
+    started: do.StartReply | None = None
+    thought: sig.ReplyEnded | None = None
     ended: sig.ReplyEnded | None = None
-    """How the model ended, while calls still run."""
+    """How the model ended: `thought` while its words are spoken, `ended` while its calls run."""
     room: int = MAX_OUTPUTS
     message: Output | None = None
     text: str = ""  # of the message, all of it
@@ -84,20 +87,23 @@ class Response:
         entries = [entry for entry in self.context if self.is_own or id(entry) in held]
         self.input_audio_tokens = heard_tokens([entry.heard_ms for entry in entries])
         self.offer, self.lines = self.servers.offer(s), lines_of(entries)
-        output = s.audio.output
-        return do.StartReply(
-            self.id,
-            "\n\n".join(filter(None, (self.instructions, self.offer.notes))),
-            self.lines,
-            self.offer.tools,
-            self.offer.choice,
-            s.max_output_tokens if isinstance(s.max_output_tokens, int) else None,
-            do.Voice(output.voice, output.speed) if s.speaks else None,
-            truncation=s.truncation,
-            parallel_tool_calls=None if s.parallel_tool_calls is UNSET else s.parallel_tool_calls,
-            reasoning_effort=s.reasoning.effort if s.reasoning else None,
-            temperature=None if s.temperature is UNSET else s.temperature,
-        )
+        self.started = start_of(self.id, s, self.instructions, self.offer, self.lines)
+        return self.started
+
+    def resumed(self) -> list[Effect]:
+        """Go on with what another process began. No model goes on in the middle of a call."""
+        if self.started is None or self.ended is not None:
+            return []
+        calls = [output for output in self.outputs if output is not self.message]
+        effects: list[Effect] = []
+        for output in calls:
+            if output.closed is None:
+                effects += self._close(output, "incomplete")
+        self.calls = {}
+        has_called = any(output.entry.text for output in calls)
+        whole = self.thought or (sig.ReplyEnded(self.id, sig.Tokens()) if has_called else None)
+        message = self.message.entry if self.message else None
+        return [*effects, replace(self.started, begun=begun(self.text, message, whole))]
 
     def say(self, delta: str) -> list[Effect]:
         """More text of the message."""
@@ -117,14 +123,23 @@ class Response:
         self._count(audio)
         return [*effects, do.Send(ev.AudioDelta(*self._part(), audio))] if audio else effects
 
+    def played(self, n_bytes: int) -> list[Effect]:
+        """So much audio was played in another process; what it was is not known."""
+        effects = self._open_message()
+        self._message.entry.recording.is_kept = False
+        self._count(self._encoder.feed(bytes(n_bytes)) if self._encoder else bytes(n_bytes))
+        return effects
+
     def _count(self, audio: bytes) -> None:
         """Audio that is sent counts as its receiver counts it."""
         pcm_bytes = len(audio) * g711.PCM_BYTES if self._encoder else len(audio)
         self._message.entry.audio_bytes += pcm_bytes
 
-    def timed(self, words: tuple[tuple[int, int], ...]) -> None:
+    def timed(self, news: sig.ReplyTiming) -> None:
         if self.message is not None:
-            self.message.entry.words.extend(words)
+            self.message.entry.words.extend(news.words)
+            if news.piece is not None:
+                self.message.entry.pieces.append(news.piece)
 
     def call(self, signal: sig.ReplyCall | sig.ReplyCallDone) -> list[Effect]:
         """A call begins or grows."""
@@ -176,7 +191,7 @@ class Response:
         return self._close(self.message, status) if self.message else []
 
     def _give_up(self, output: Output) -> list[Effect]:
-        """A call of an MCP tool, or what there is of it, comes too late."""
+        """A call of an MCP tool comes too late."""
         item_id = output.entry.item.id
         told = called(output.entry, unfinished(item_id), output.index)
         return [do.DropTool(item_id), do.Send(told)] if self.running.pop(item_id, None) else []
@@ -219,7 +234,7 @@ class Response:
         assert self.message is not None
         return self.message
 
-    def _part(self) -> tuple[str, str, int, int]:
+    def _part(self) -> Part:
         return (self.id, self._message.entry.item.id, self._message.index, 0)
 
     def _open_message(self) -> list[Effect]:
@@ -263,18 +278,10 @@ class Response:
     def _close_part(self) -> list[Effect]:
         part = self._part()
         if not self.settings.speaks:
-            return [
-                do.Send(ev.TextDone(*part, self.text)),
-                do.Send(ev.PartDone(*part, ev.TextPart(self.text))),
-            ]
+            return written(part, self.text)
         rest = self._encoder.finish() if self._encoder else b""
         self._count(rest)
-        return [
-            *([do.Send(ev.AudioDelta(*part, rest))] if rest else []),
-            do.Send(ev.AudioDone(*part)),
-            do.Send(ev.TranscriptDone(*part, self.text)),
-            do.Send(ev.PartDone(*part, ev.AudioPart(self.text))),
-        ]
+        return [*([do.Send(ev.AudioDelta(*part, rest))] if rest else []), *spoken(part, self.text)]
 
     def _wire(
         self,
@@ -282,19 +289,13 @@ class Response:
         details: dict[str, Any] | None = None,
         cost: dict[str, Any] | None = None,
     ) -> ev.Response:
-        output = self.settings.audio.output
-        temperature = self.settings.temperature
+        output = [o.closed for o in self.outputs if o.closed is not None]
+        conversation_id = self.conversation.id if self.conversation else None
+        fixed = wire_of(self.settings, self.id, conversation_id, self.metadata)
         return {
-            **({} if temperature is UNSET else {"temperature": temperature}),
-            "object": "realtime.response",
-            "id": self.id,
+            **fixed,
             "status": status,
             "status_details": details,
-            "output": [o.closed for o in self.outputs if o.closed is not None],
-            "conversation_id": self.conversation and self.conversation.id,
-            "output_modalities": self.settings.output_modalities,
-            "max_output_tokens": self.settings.max_output_tokens,
-            "audio": {"output": {"format": output.format, "voice": output.voice}},
+            "output": output,
             "usage": cost,
-            "metadata": self.metadata,
         }

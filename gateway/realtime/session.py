@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, assert_never
 
 import msgspec
@@ -11,39 +10,31 @@ from . import client_events as ce
 from . import effects as do
 from . import server_events as ev
 from . import signals as sig
-from .conversation import Conversation, Entry, NewId, words_of
+from .conversation import Conversation, Entry, NewId, made
 from .effects import Effect
+from .identity import Identity, listening_of, wire_of
 from .items import (
     FunctionCall,
     FunctionCallOutput,
     McpApprovalResponse,
     Message,
     OutputAudio,
-    images_of,
     without_large_images,
 )
 from .mcp import Servers
 from .new_items import NewItem, Reference
 from .prompts import Prompts, Stock
-from .recordings import Shelf
+from .recordings import Kept, Shelf
 from .refusals import Refusal, Refused, no_item, refuse
-from .replies import Replies, check_voice
+from .replies import Replies
+from .reply_checks import check_voice
 from .retrieval import retrieved
 from .session_checks import check_kind
-from .settings import LOGPROBS, Kind, Settings, Transcription, echo, merge
+from .settings import Settings, echo, merge
+from .snapshot import Saved, entry_of, saved_entry
 from .turns import Turns
 
 MAX_ECHO = 960 << 10  # bytes: clients take frames of 1 MiB
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What is fixed when a session begins."""
-
-    session_id: str
-    model: str
-    expires_at_s: int  # unix time
-    kind: Kind = "realtime"
 
 
 class Session:
@@ -111,6 +102,8 @@ class Session:
                 return self._replies.hear_of_tools(event)
             if isinstance(event, sig.Hearing):
                 return self._turns.receive(event)
+            if isinstance(event, sig.Restored):
+                return self._restored(event)
             return self._client(event)
         except Refused as refused:
             event_id = getattr(event, "event_id", None)
@@ -194,9 +187,7 @@ class Session:
         """One item of a response's `input`. New ones get an id of ours: nobody can ask for
         them, and theirs may be in use."""
         if isinstance(new, NewItem):
-            entry = Entry(msgspec.structs.replace(new.item, id=self._new_id("input")))
-            entry.text, entry.images = words_of(new.item), images_of(new.item)
-            return entry
+            return made(new.item, self._new_id("input"))
         found = self._conversation.find(new.id)
         if found is None:
             message = f"Item with id '{new.id}' not found in conversation."
@@ -211,12 +202,10 @@ class Session:
             raise refuse("invalid_tool_call_id", message)
         if isinstance(item, McpApprovalResponse):
             self._servers.check_answer(item)
-        light = without_large_images(item)
         kind = "mcpa" if isinstance(item, McpApprovalResponse) else "item"
-        entry = Entry(msgspec.structs.replace(light, id=item.id or self._new_id(kind)))
+        entry = made(without_large_images(item), item.id or self._new_id(kind), whole=item)
         if isinstance(item, FunctionCall) and not item.call_id:
             entry.change(call_id=self._new_id("call"))
-        entry.text, entry.images = words_of(item), images_of(item)
         previous = self._conversation.insert(entry, index)
         effects: list[Effect] = [
             do.Send(ev.ItemAdded(previous, entry.item)),
@@ -265,28 +254,47 @@ class Session:
         return entry
 
     def _listening(self) -> do.Listening:
-        audio = self._settings.audio.input
-        asked = audio.transcription or Transcription()
-        return do.Listening(
-            audio.turn_detection,
-            language=asked.language or next(iter(asked.languages or ()), None),
-            prompt=asked.prompt,
-            keywords=asked.keywords or (),
-            noise_reduction=audio.noise_reduction,
-            logprobs=LOGPROBS in (self._settings.include or ()),
-            speakers=asked.names_speakers,
-        )
+        return listening_of(self._settings)
 
     def wire(self) -> dict[str, Any]:
         """The whole session as clients read it, every key present."""
-        kind = self.identity.kind
-        object_ = "realtime.session" if kind == "realtime" else "realtime.transcription_session"
-        model = {"model": self.identity.model} if kind == "realtime" else {}
-        return {
-            "type": kind,
-            "object": object_,
-            "id": self.identity.session_id,
-            **model,
-            **echo(self._settings, kind),
-            "expires_at": self.identity.expires_at_s,
-        }
+        return wire_of(self.identity, self._settings)
+
+    @property
+    def hearing(self) -> Kept:
+        """The audio that is part of nothing yet."""
+        return self._turns
+
+    @property
+    def is_quiet(self) -> bool:  # nothing of it runs
+        return self._turns.is_quiet and self._replies.is_quiet
+
+    def save(self) -> Saved | None:
+        """The session as it is; None while something of it runs."""
+        if not self.is_quiet:
+            return None
+        return Saved(
+            self.identity,
+            self._default,
+            self._settings,
+            self.conversation_id,
+            tuple(map(saved_entry, self._conversation.entries())),
+            *self._turns.saved(),
+            *self._replies.saved(),
+            self._servers.saved(),
+        )
+
+    def restore(self, saved: Saved) -> None:
+        """Become the session that was saved."""
+        self.identity, self._settings = saved.identity, saved.settings
+        self._conversation.restore(saved.conversation_id, map(entry_of, saved.entries))
+        self._turns.configure(saved.settings)
+        self._turns.restore(saved.microphone, saved.losses, saved.silent_since_ms)
+        self._replies.restore(saved.degraded, saved.unheard_ms)
+        self._servers.restore(saved.servers)
+
+    def _restored(self, news: sig.Restored) -> list[Effect]:
+        if not isinstance(news, sig.Resumed):
+            return self._turns.passed(news)
+        replies = self._replies.resumed()
+        return [do.Listen(self._listening()), *self._turns.resumed(), *replies]

@@ -67,7 +67,32 @@ class EarsLost:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class AudioPassed:
+    """So much audio was appended: `AppendAudio` again, when a session is restored."""
+
+    n_samples: int
+    pcm: bytes = b""
+    """The audio, if it may have to be heard again."""
+    odd: bytes = b""
+    """Half a sample that is left of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioKept:
+    """The last of what was appended, when a session is restored: it has to be heard again."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Another process goes on with the session: nothing that the last one did is still done."""
+
+
 Hearing = SpeechStarted | SpeechStopped | Hypothesis | Transcribed | NotTranscribed | EarsLost
+
+Restored = AudioPassed | AudioKept | Resumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +128,14 @@ class ReplyAudio:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyPlayed:
+    """So much audio went to the client: `ReplyAudio` again, when a session is restored."""
+
+    response_id: str
+    n_bytes: int  # of PCM
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyTiming:
     """Which text has been spoken when: `(end_char, end_ms)` of each word, in order.
 
@@ -111,6 +144,9 @@ class ReplyTiming:
 
     response_id: str
     words: tuple[tuple[int, int], ...]
+    piece: tuple[int, int] | None = None
+    """A piece of the text has been spoken whole: its `(end_char, end_ms)`. What follows it can be
+    spoken by another voice as well as by this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +175,14 @@ class ReplyEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyThought:
+    """The model has ended so; what it said is still being spoken."""
+
+    response_id: str
+    ended: ReplyEnded
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyFailed:
     response_id: str
     code: str
@@ -147,8 +191,8 @@ class ReplyFailed:
 
 
 Reply = (
-    ReplyText | ReplyCall | ReplyCallDone | ReplyAudio | ReplyTiming | ReplyDegraded
-    | ReplyEnded | ReplyFailed
+    ReplyText | ReplyCall | ReplyCallDone | ReplyAudio | ReplyPlayed | ReplyTiming | ReplyDegraded
+    | ReplyThought | ReplyEnded | ReplyFailed
 )  # fmt: skip
 """News of the reply with that `response_id`."""
 
@@ -184,4 +228,4 @@ class ToolFailed:
 Mcp = ToolsListed | ToolsNotListed | ToolReturned | ToolFailed
 """News of MCP servers."""
 
-Signal = Hearing | Reply | Mcp
+Signal = Hearing | Reply | Mcp | Restored

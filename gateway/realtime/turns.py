@@ -12,16 +12,17 @@ from . import effects as do
 from . import g711
 from . import server_events as ev
 from . import signals as sig
-from .conversation import Conversation, Entry, NewId, words_of
+from .awaiting import LOST, Awaiting
+from .conversation import Conversation, Entry, NewId
 from .effects import Effect
 from .items import InputAudio, Message
-from .microphone import Heard, Microphone, law_of
+from .microphone import Heard, Microphone, SavedMicrophone, law_of
 from .new_items import NewItem
 from .recordings import BYTES_PER_MS
 from .refusals import refuse
-from .replies import Replies, lost
-from .settings import LOGPROBS, Pcm, ServerVad, Settings, TurnDetection
-from .transcripts import Awaited, completed, delta, failed, with_words
+from .replies import Replies
+from .reply_checks import lost
+from .settings import RATE_HZ, Pcm, ServerVad, Settings, TurnDetection
 
 MAX_BUFFERED_MS = 330_000  # the largest append of PCM fits; recognition takes 340 s at a time
 LOSSES_PER_ERROR = 3  # losses come every few seconds while somebody speaks: say it now and then
@@ -48,7 +49,7 @@ class Turns:
         self._conversation, self._replies = conversation, replies
         self._microphone = Microphone(new_id, kept_ms)
         self._shelf = replies.shelf
-        self._awaited: dict[str, Awaited] = {}  # by utterance
+        self._awaited = Awaiting(conversation, replies, new_id)
         self._losses = 0  # of hearing, since something was heard
         self._silent_since_ms: int | None = None  # while the idle timeout runs
 
@@ -57,6 +58,7 @@ class Turns:
         if settings.audio.input.format != self._settings.audio.input.format:
             self._microphone.tune(settings.audio.input.format)
         self._settings = settings
+        self._awaited.configure(settings)
 
     def append(self, data: bytes) -> list[Effect]:
         """
@@ -72,9 +74,23 @@ class Turns:
             )
         pcm = self._microphone.append(data)
         effects: list[Effect] = [do.Hear(pcm)] if pcm else []
+        return [*effects, *self._time_passed()]
+
+    def passed(self, news: sig.AudioPassed | sig.AudioKept) -> list[Effect]:
+        """What was appended in another process."""
+        if isinstance(news, sig.AudioKept):
+            self._microphone.tape.put_back(news.pcm)
+            return []
+        self._microphone.passed(news.n_samples, news.pcm, news.odd)
+        return self._time_passed()
+
+    def _time_passed(self) -> list[Effect]:
+        """Our clock is the audio that comes in."""
+        if self._microphone.is_overdue:
+            return self._never_heard_again()
         if self._answers and isinstance(self._vad, ServerVad) and self._vad.idle_timeout_ms:
-            effects += self._idle(self._vad.idle_timeout_ms)
-        return effects
+            return self._idle(self._vad.idle_timeout_ms)
+        return []
 
     def commit(self) -> list[Effect]:
         """
@@ -86,7 +102,7 @@ class Turns:
         self._stop_waiting()
         effects = self._committed(heard)
         if spoken:  # recognition may have ended it just now, under its own name
-            self._awaited[spoken] = self._awaited[heard.item_id]
+            self._awaited.also(spoken, heard.item_id)
         return [do.EndUtterance(heard.item_id), *effects]
 
     def clear(self) -> list[Effect]:
@@ -116,21 +132,12 @@ class Turns:
         utterance = entry.item.id
         while utterance in self._awaited:  # clients may use an id twice
             utterance = self._new_id("recording")
-        self._await(utterance, entry)
+        self._awaited.add(utterance, entry)
         return [do.Transcribe(utterance, pcm)]
 
     def forget(self, entries: Sequence[Entry]) -> None:
         """The response that these were for will not come."""
-        self._awaited = {
-            utterance: awaited
-            for utterance, awaited in self._awaited.items()
-            if self._conversation.holds(awaited.entry)
-            or not any(awaited.entry is entry for entry in entries)
-        }
-
-    def _await(self, utterance: str, entry: Entry) -> None:
-        entry.awaited = True
-        self._awaited[utterance] = Awaited(entry)
+        self._awaited.forget(entries)
 
     def _decoded(self, audio: bytes) -> bytes:
         wanted = self._settings.audio.input.format
@@ -157,7 +164,8 @@ class Turns:
             *self._committed(heard),
         ]
         nothing = sig.Transcribed(heard.item_id, "", heard.end_ms - heard.start_ms)
-        return [*effects, *self._replies.answer(self._settings), *self._transcribed(nothing)]
+        answer = self._replies.answer(self._settings)
+        return [*effects, *answer, *self._awaited.transcribed(nothing)]
 
     def _stop_waiting(self) -> None:
         """The idle timeout runs again after the next response."""
@@ -165,7 +173,7 @@ class Turns:
         self._replies.take_ended()
 
     def receive(self, news: sig.Hearing) -> list[Effect]:
-        if not isinstance(news, sig.EarsLost):
+        if not isinstance(news, sig.EarsLost | sig.Hypothesis):
             self._losses = 0
         match news:
             case sig.SpeechStarted():
@@ -173,11 +181,13 @@ class Turns:
             case sig.SpeechStopped():
                 return self._stopped(news)
             case sig.Hypothesis():
-                return self._hypothesis(news)
+                return self._awaited.hypothesis(news)
             case sig.Transcribed():
-                return self._transcribed(news)
+                self._microphone.failed(news.utterance)
+                return self._awaited.transcribed(news)
             case sig.NotTranscribed():
-                return self._not_transcribed(news.utterance, news.reason)
+                self._microphone.failed(news.utterance)
+                return self._awaited.not_transcribed(news.utterance, news.reason)
             case sig.EarsLost():
                 return self._ears_lost(news)
             case _:
@@ -190,6 +200,9 @@ class Turns:
     def _started(self, news: sig.SpeechStarted) -> list[Effect]:
         if self._vad is None:
             return []  # detection was turned off meanwhile
+        if self._microphone.is_carried:
+            self._microphone.goes_on(news.utterance)
+            return []  # the client knows that somebody speaks
         item_id = self._microphone.started(news.utterance, news.audio_ms)
         started = do.Send(ev.SpeechStarted(news.audio_ms, item_id))
         interrupt = self._replies.interrupt() if self._vad.interrupt_response else []
@@ -200,8 +213,11 @@ class Turns:
         heard = self._microphone.stopped(news.utterance, news.audio_ms)
         if heard is None:
             return []
-        effects: list[Effect] = [do.Send(ev.SpeechStopped(news.audio_ms, heard.item_id))]
-        effects += self._committed(heard, news.utterance)
+        return self._spoken(heard, news.audio_ms, news.utterance)
+
+    def _spoken(self, heard: Heard, audio_ms: int, utterance: str) -> list[Effect]:
+        effects: list[Effect] = [do.Send(ev.SpeechStopped(audio_ms, heard.item_id))]
+        effects += self._committed(heard, utterance)
         if self._answers and self._vad is not None and self._vad.create_response:
             effects += self._replies.answer(self._settings)
         return effects
@@ -213,7 +229,7 @@ class Turns:
         """
         item_id = heard.item_id
         entry = Entry(Message(item_id, "user", (InputAudio(),)))
-        self._await(utterance or item_id, entry)
+        self._awaited.add(utterance or item_id, entry)
         entry.heard_ms = heard.end_ms - heard.start_ms
         self._shelf.add(entry.recording, self._microphone.tape.cut(heard.start_ms, heard.end_ms))
         previous = self._conversation.insert(entry)
@@ -224,60 +240,55 @@ class Turns:
             do.Record(entry.fact()),
         ]
 
-    def _hypothesis(self, news: sig.Hypothesis) -> list[Effect]:
-        awaited = self._awaited.get(news.utterance)
-        if awaited is None or not self._tells(awaited):
-            return []
-        return delta(awaited, news.text[: news.stable_chars])
-
-    def _transcribed(self, news: sig.Transcribed) -> list[Effect]:
-        awaited = self._take(news.utterance)
-        if awaited is None:
-            return []  # deleted meanwhile, or known already
-        entry = awaited.entry
-        entry.change(content=with_words(entry.item, news.text))
-        entry.text = words_of(entry.item)
-        effects: list[Effect] = []
-        if self._tells(awaited):
-            logprobs = LOGPROBS in (self._settings.include or ())
-            effects = completed(awaited, news, self._new_id, logprobs=logprobs)
-        if self._conversation.holds(entry):
-            effects.append(do.Record(entry.fact()))
-        return [*effects, *self._replies.go_on()]
-
-    def _take(self, utterance: str) -> Awaited | None:
-        """Whose words these are; nobody waits for them any more."""
-        if utterance == self._microphone.utterance:
-            self._microphone.abandon()  # it has failed before it was over
-        awaited = self._awaited.get(utterance)
-        if awaited is None:
-            return None
-        self._awaited = {name: a for name, a in self._awaited.items() if a is not awaited}
-        if not awaited.entry.awaited:
-            return None
-        awaited.entry.awaited = False
-        return awaited
-
-    def _not_transcribed(self, utterance: str, reason: str) -> list[Effect]:
-        awaited = self._take(utterance)
-        if awaited is None:
-            return []
-        item_id = awaited.entry.item.id
-        effects: list[Effect] = []
-        if self._tells(awaited):
-            effects = [failed(item_id)]
-        return [*effects, *self._replies.words_are_lost(awaited.entry, reason)]
-
     def _ears_lost(self, news: sig.EarsLost) -> list[Effect]:
         self._microphone.abandon()
         is_due = self._losses % LOSSES_PER_ERROR == 0
         self._losses += 1
         effects = lost(f"Speech recognition is away: {news.reason}") if is_due else []
-        for utterance in list(self._awaited):
-            effects += self._not_transcribed(utterance, "Speech recognition is away.")
-        return effects
+        return [*effects, *self._awaited.all_lost("Speech recognition is away.")]
 
-    def _tells(self, awaited: Awaited) -> bool:
-        """Whether the client asked for the transcript. One that was begun is ended."""
-        asked = self._settings.audio.input.transcription is not None or awaited.told
-        return bool(asked) and self._conversation.holds(awaited.entry)
+    # In another process.
+
+    @property
+    def odd(self) -> bytes:
+        return self._microphone.odd
+
+    @property
+    def kept_from_ms(self) -> int | None:
+        return self._microphone.open_from_ms(by_hand=self._vad is None)
+
+    def kept(self) -> bytes:
+        start_ms = self.kept_from_ms
+        return b"" if start_ms is None else self._microphone.tape.since(start_ms)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing of the user is on its way."""
+        return not self._awaited and self.kept_from_ms is None and not self._microphone.utterance
+
+    def resumed(self) -> list[Effect]:
+        """Hear again what was on its way."""
+        microphone = self._microphone
+        again, start_ms = self.kept(), self.kept_from_ms
+        here = microphone.position_ms if start_ms is None or not again else start_ms
+        hear: list[Effect] = [do.HearFrom(here * RATE_HZ // 1000)]
+        if again:
+            hear.append(do.Hear(again))
+        microphone.carry()
+        return [*hear, *self._awaited.resumed()]
+
+    def _never_heard_again(self) -> list[Effect]:
+        """Speech that another process heard the beginning of, and nobody the end."""
+        utterance, now_ms = self._microphone.utterance or "", self._microphone.position_ms
+        heard = self._microphone.stopped(utterance, now_ms)
+        if heard is None:
+            return []
+        spoken = self._spoken(heard, now_ms, utterance)
+        return [*spoken, *self._awaited.not_transcribed(utterance, LOST)]
+
+    def saved(self) -> tuple[SavedMicrophone, int, int | None]:
+        return self._microphone.saved(), self._losses, self._silent_since_ms
+
+    def restore(self, saved: SavedMicrophone, losses: int, silent_since_ms: int | None) -> None:
+        self._microphone.restore(saved)
+        self._losses, self._silent_since_ms = losses, silent_since_ms

@@ -73,7 +73,7 @@ async def speech(request: web.Request) -> web.StreamResponse:
     who = await auth.who(request, secrets=False)
     wanted = wanted_of(await answers.json_body(request))
     gateway = request.app[GATEWAY]
-    take_request(gateway.allowance, who.tenant)
+    await take_request(gateway.allowance, who.tenant)
     ids = {"tenant_id": who.tenant, "session_id": new_id("rest")}
     with logs.bound(**ids, correlation_id=new_id("corr")):
         spoken = _Spoken(request, wanted, gateway, who.tenant)
@@ -123,7 +123,8 @@ class _Spoken:
             return await self._failed(error)
         finally:
             tokens = self._usage["total_tokens"]
-            self._gateway.allowance.spend_tokens(self._tenant, tokens)  # also if it broke off
+            # Also if it broke off.
+            await self._gateway.allowance.spend_tokens(self._tenant, tokens)
         response = await self._begun()
         await response.write_eof()
         return response

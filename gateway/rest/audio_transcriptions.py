@@ -53,7 +53,7 @@ class Desk:
     async def transcriptions(self, request: web.Request) -> web.StreamResponse:
         who = await auth.who(request, secrets=False)
         gateway = request.app[GATEWAY]
-        take_request(gateway.allowance, who.tenant)
+        await take_request(gateway.allowance, who.tenant)
         ids = {"tenant_id": who.tenant, "session_id": new_id("rest")}
         with self._place(who.tenant), logs.bound(**ids, correlation_id=new_id("corr")):
             order = order_of(await forms.read(request))
@@ -102,7 +102,8 @@ class _Written:
             failure = failed
         finally:
             tokens = self._transcript.tokens["total_tokens"]
-            self._gateway.allowance.spend_tokens(self._tenant, tokens)  # also if it broke off
+            # Also if it broke off.
+            await self._gateway.allowance.spend_tokens(self._tenant, tokens)
         if failure is not None:
             return await self._failed(_first(failure))
         n_ms = self._transcript.n_ms

@@ -19,11 +19,12 @@ from gateway.client_secrets import Preset, new_secret
 from gateway.ids import new_id
 from gateway.realtime import beta
 from gateway.realtime import checks as c
+from gateway.realtime.identity import Identity
 from gateway.realtime.refusals import Refusal, Refused
-from gateway.realtime.session import Identity
 from gateway.realtime.session_checks import PATCH
 from gateway.realtime.settings import Kind
 from gateway.rest.answers import Later, json_body
+from gateway.rest.metering import take_request
 from gateway.shared import GATEWAY, Gateway
 from mesh.errors import Unavailable
 
@@ -107,7 +108,7 @@ async def _make(
         session=order.session,
     )
     wire = _wire(gateway, preset, order.kind)
-    _count(gateway, preset)
+    await _count(gateway, preset)
     value = new_secret()
     try:
         await gateway.secrets.keep(value, preset, order.ttl_s)
@@ -129,16 +130,18 @@ def _wire(gateway: Gateway, preset: Preset, kind: Kind) -> dict[str, Any]:
     return gateway.opener.session(identity, profile, preset.session).wire()
 
 
-def _count(gateway: Gateway, preset: Preset) -> None:
+async def _count(gateway: Gateway, preset: Preset) -> None:
     """
     Raises:
-        Later: the tenant has made too many, or too large ones.
+        Later: the tenant has made too many, or too large ones, or asked too much at all.
     """
-    wait_s = gateway.minting.take_request(preset.tenant)
+    await take_request(gateway.allowance, preset.tenant)
+    # The rest never waits, so nobody comes between a check and what it lets in.
+    wait_s = await gateway.minting.take_request(preset.tenant)
     if wait_s is not None:
         message = f"Too many client secrets. Please try again in {math.ceil(wait_s)}s."
         raise Later(message, wait_s)
-    gateway.minting.spend_tokens(preset.tenant, len(msgspec.json.encode(preset)))
+    await gateway.minting.spend_tokens(preset.tenant, len(msgspec.json.encode(preset)))
 
 
 def _flat(refusal: Refusal) -> Refusal:

@@ -22,12 +22,14 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 only when a whole turn can be served; says what is missing."""
+    """200 only when a whole turn can be served; says what is missing. 404 while draining, which
+    a balancer takes for "nobody new, and leave those that are there" (`disable-on-404`)."""
     gateway = request.app[GATEWAY]
     parts = gateway.ready()
     ready = all(parts.values()) and not gateway.is_draining
     body = {"ready": ready, "draining": gateway.is_draining, **parts}
-    return web.json_response(body, status=200 if ready else 503)
+    status = 404 if gateway.is_draining else 200 if ready else 503
+    return web.json_response(body, status=status)
 
 
 async def metrics_page(request: web.Request) -> web.Response:

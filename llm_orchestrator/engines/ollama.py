@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from llm_orchestrator import chat, prompt
+from llm_orchestrator import chat, continuation, prompt
 from llm_orchestrator.call_ids import CallIds
 from llm_orchestrator.config import Config
 from llm_orchestrator.engine import (
@@ -67,7 +67,11 @@ class OllamaEngine:
     def model(self) -> str:
         return self._configured or next(iter(self._installed), "")
 
-    async def generate(self, request: Request) -> AsyncGenerator[News, None]:
+    def generate(self, request: Request) -> AsyncGenerator[News, None]:
+        # It goes on with an assistant's message that is the last one.
+        return continuation.news(request, self._news, exact=True)
+
+    async def _news(self, request: Request) -> AsyncGenerator[News, None]:
         ids = CallIds(call.call_id for m in request.messages for call in m.tool_calls)
         async with aclosing(self._parts(request)) as parts:
             async for part in parts:

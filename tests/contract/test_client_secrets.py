@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from gateway.client_secrets import Expired, Preset, RedisSecrets, Secrets, new_secret
 from mesh.errors import Unavailable
-from mesh.stream import connect
+from mesh.redis import connect
 from tests.fakes.secrets import FakeSecrets
 
 PRESET = Preset(
@@ -22,12 +22,16 @@ PRESET = Preset(
 )
 
 
-@pytest.fixture(params=["fake", "redis"])
+@pytest.fixture(params=["fake", "redis", "cluster"])
 async def secrets(request):
     if request.param == "fake":
         yield FakeSecrets()
         return
-    store = RedisSecrets(connect(request.getfixturevalue("streams_url")))
+    if request.param == "redis":
+        url = request.getfixturevalue("streams_url")
+    else:
+        url = request.getfixturevalue("cluster_fleet").url
+    store = RedisSecrets(connect(url))
     yield store
     await store.close()
 

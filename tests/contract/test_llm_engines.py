@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from pkgutil import resolve_name
 
 import pytest
@@ -20,7 +19,6 @@ import pytest
 from llm_orchestrator.config import Config
 from llm_orchestrator.engine import (
     Done,
-    Engine,
     Finish,
     Image,
     Message,
@@ -28,7 +26,6 @@ from llm_orchestrator.engine import (
     Request,
     Role,
     TextDelta,
-    Tool,
     ToolCall,
     ToolCallDelta,
     ToolChoice,
@@ -37,103 +34,46 @@ from llm_orchestrator.engine import (
 )
 from llm_orchestrator.engines import ENGINES
 from mesh.errors import MeshError, NotInstalled, Overloaded, Rejected, Unavailable
-from tests.fakes.llm import FakeEngine, Fault, Model, Reply
+from tests.contract.llm_rig import (
+    ANSWER,
+    CALL,
+    QUESTION,
+    SECRET,
+    WEATHER,
+    WITH_A_SERVER,
+    Rig,
+    heard,
+    rigged,
+    text_of,
+)
+from tests.fakes.llm import Fault, Reply
 from tests.fakes.provider_server import ProviderServer
 
-WITH_A_SERVER = [name for name in ENGINES if name != "offline"]
-
-QUESTION = "what is seven times eight"
-ANSWER = "Seven times eight is fifty six."
-SECRET = "sk-not-to-be-seen"
-
-WEATHER = Tool(
-    "get_weather",
-    "Get the weather in a place",
-    json.dumps(
-        {
-            "type": "object",
-            "properties": {"location": {"type": "string"}},
-            "required": ["location"],
-        }
-    ),
-)
-CALL = ToolCall("call_0", "get_weather", '{"location": "paris"}')
 CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,32}")
-
-
-@dataclass
-class Rig:
-    """An engine, and the model that it reaches."""
-
-    engine: Engine
-    model: Model
-    server: ProviderServer | None
 
 
 @pytest.fixture(params=[*ENGINES, "fake"])
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
-    async for rig in _rigged(request.param):
+    async for rig in rigged(request.param):
         yield rig
 
 
 @pytest.fixture(params=[*WITH_A_SERVER, "fake"])
 async def frail(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     """Only what can fail."""
-    async for rig in _rigged(request.param):
+    async for rig in rigged(request.param):
         yield rig
 
 
 @pytest.fixture(params=WITH_A_SERVER)
 async def remote(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Rig, ProviderServer]]:
-    async for rig in _rigged(request.param):
+    async for rig in rigged(request.param):
         assert rig.server is not None
         yield rig, rig.server
 
 
-def config_for(url: str) -> Config:
-    return Config(
-        openai_base_url=f"{url}/v1",
-        openai_api_key=SECRET,
-        openai_model="alpha",
-        groq_base_url=url,
-        groq_api_key=SECRET,
-        groq_model="alpha",
-        ollama_host=url,
-    )
-
-
-async def _rigged(name: str) -> AsyncIterator[Rig]:
-    model = Model(Reply(ANSWER))
-    async with ProviderServer(model) as server:
-        engine: Engine
-        if name == "fake":
-            engine = FakeEngine(model, "alpha")
-        else:
-            engine = resolve_name(ENGINES[name])(config_for(server.url))
-        await engine.refresh()
-        yield Rig(engine, model, server if name in WITH_A_SERVER else None)
-        model.go_on.set()
-        await engine.close()
-
-
 def asking(text: str = QUESTION, **more: object) -> Request:
     return Request(messages=(Message(role=Role.USER, text=text),), **more)  # type: ignore[arg-type]
-
-
-async def heard(engine: Engine, request: Request, into: list[News] | None = None) -> list[News]:
-    """
-    Args:
-        into: Takes the news as they come, for when they do not end well.
-    """
-    news: list[News] = [] if into is None else into
-    async with asyncio.timeout(10), aclosing(engine.generate(request)) as stream:
-        async for piece in stream:
-            news.append(piece)
-    return news
-
-
-def text_of(news: list[News]) -> str:
-    return "".join(piece.text for piece in news if isinstance(piece, TextDelta))
 
 
 def calls_of(news: list[News]) -> list[ToolCall]:
@@ -286,7 +226,7 @@ async def test_a_failure_after_the_first_token_is_one_of_ours(frail: Rig, fault:
 
 @pytest.mark.parametrize("name", ["openai", "groq"])  # Ollama's SDK keeps the headers
 async def test_a_rate_limit_says_how_long_to_wait(name: str) -> None:
-    async for rig in _rigged(name):
+    async for rig in rigged(name):
         rig.model.reply = Reply(fault=Fault.LIMITED)
         with pytest.raises(Overloaded) as caught:
             await heard(rig.engine, asking())
@@ -296,7 +236,7 @@ async def test_a_rate_limit_says_how_long_to_wait(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["openai", "groq"])
 async def test_a_quota_that_is_used_up_has_its_own_code(name: str) -> None:
-    async for rig in _rigged(name):
+    async for rig in rigged(name):
         assert rig.server is not None
         wrong = {"message": "pay", "code": "insufficient_quota", "status": 429}
         rig.server.refuse = lambda body, wrong=wrong: wrong  # type: ignore[misc]

@@ -22,10 +22,11 @@ from gateway.config import Config
 from gateway.realtime import signals as sig
 from tests import wire
 from tests.fakes.scripted import ScriptedBackends
+from tests.fakes.store import MemoryStore, World
 from tests.golden import FLOATING, RATES, lines_of, normal
 from tests.replay import WAIT_S, Replay, Step, Steps
 from tests.script import pcm
-from tests.unit.gateway.conftest import ListRecorder
+from tests.unit.gateway.conftest import ListRecorder, allowance_of
 from tests.unit.gateway.keys import KEY, keys_json
 
 GA = "?model=gpt-realtime"
@@ -191,7 +192,13 @@ async def gateway(tmp_path, request):
             check_events=True,
             **settings,
         )
-        server = TestServer(app.build(config, backends, ListRecorder()))
+        parts = app.Parts(
+            backends,
+            ListRecorder(),
+            store=MemoryStore(World(), "gw_1"),
+            allowance=allowance_of(config),
+        )
+        server = TestServer(app.build(config, parts))
         await server.start_server()
         servers.append(server)
         return server, backends

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from llm_orchestrator import continuation
 from llm_orchestrator.call_ids import CallIds
 from llm_orchestrator.engine import (
     Done,
@@ -103,8 +104,11 @@ class FakeEngine:
         self.requests: list[Request] = []
         self.closed = False
 
-    async def generate(self, request: Request) -> AsyncGenerator[News, None]:
+    def generate(self, request: Request) -> AsyncGenerator[News, None]:
         self.requests.append(request)
+        return continuation.news(request, self._asked)
+
+    async def _asked(self, request: Request) -> AsyncGenerator[News, None]:
         self._model.asked += 1
         try:
             async for news in self._play(request):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from gateway import app
+from gateway.allowance import LocalAllowance, SameForAll
 from gateway.config import Config
 from gateway.recorder import Recorder
 from ovos.persistence.v1 import persistence_pb2 as pb
 from tests.client import RealtimeClient
 from tests.fakes.backends import FakeBackends
 from tests.fakes.secrets import FakeSecrets
+from tests.fakes.store import MemoryStore, World
 from tests.unit.gateway.keys import KEY, keys_json
 
 
@@ -55,16 +58,27 @@ def secrets():
     return FakeSecrets()
 
 
+@pytest.fixture
+def store():
+    return MemoryStore(World(), "gw_1")
+
+
+def allowance_of(config: Config) -> LocalAllowance:
+    usual = SameForAll(config.requests_per_minute, config.tokens_per_minute)
+    return LocalAllowance(usual, time.monotonic)
+
+
 Gateway = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
-def gateway(aiohttp_client, keys_file, backends, recorder, secrets) -> Gateway:
+def gateway(aiohttp_client, keys_file, backends, recorder, secrets, store) -> Gateway:
     """Starts one with settings of its own; returns a client without credentials."""
 
     async def start(**settings: Any) -> Any:
         config = Config(keys_file=keys_file, **settings)
-        return await aiohttp_client(app.build(config, backends, recorder, secrets))
+        parts = app.Parts(backends, recorder, secrets, store, allowance_of(config))
+        return await aiohttp_client(app.build(config, parts))
 
     return start
 

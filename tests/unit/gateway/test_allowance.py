@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import math
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import allowance
-from gateway.allowance import Allowance, Share
+from gateway.allowance import LocalAllowance, SameForAll, Share
 from gateway.realtime.server_events import RateLimit
 
 REQUESTS, TOKENS = 3, 100
@@ -18,6 +19,10 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
+
+
+def local(requests: int, tokens: int, clock: Clock) -> LocalAllowance:
+    return LocalAllowance(SameForAll(requests, tokens), clock)
 
 
 class Naive:
@@ -49,7 +54,7 @@ class Naive:
 
 
 MOVES = st.one_of(
-    st.tuples(st.just("request"), st.just(0)),
+    st.tuples(st.sampled_from(["request", "count"]), st.just(0)),
     st.tuples(st.just("tokens"), st.integers(0, 120)),
     st.tuples(st.just("wait"), st.integers(0, 700)),
 )
@@ -57,16 +62,25 @@ MOVES = st.one_of(
 
 @given(st.lists(MOVES, max_size=40))
 def test_it_counts_as_someone_would_who_kept_everything(moves):
+    with asyncio.Runner() as runner:
+        runner.run(compared(moves))
+
+
+async def compared(moves):
     clock, naive = Clock(), Naive()
-    counted = Allowance(REQUESTS, TOKENS, clock)
+    counted = local(REQUESTS, TOKENS, clock)
     for move, amount in moves:
         if move == "wait":
             clock.now_s = round(clock.now_s + amount / 10, 1)
         elif move == "tokens":
-            counted.spend_tokens("acme", amount)
+            figures = await counted.spend_tokens("acme", amount)
+            assert figures == counted.figures("acme")
             naive.tokens.append((math.floor(clock.now_s), amount))
+        elif move == "count":
+            await counted.count_request("acme")
+            naive.requests.append(math.floor(clock.now_s))
         else:
-            expected_s, wait_s = naive.wait_s(clock.now_s), counted.take_request("acme")
+            expected_s, wait_s = naive.wait_s(clock.now_s), await counted.take_request("acme")
             if wait_s is None:
                 assert expected_s is None
                 naive.requests.append(math.floor(clock.now_s))
@@ -80,11 +94,11 @@ def test_it_counts_as_someone_would_who_kept_everything(moves):
             assert abs(figure.reset_seconds - reset_s) < 0.01
 
 
-def test_figures_are_told_as_the_protocol_does():
+async def test_figures_are_told_as_the_protocol_does():
     clock = Clock()
-    counted = Allowance(REQUESTS, TOKENS, clock)
-    assert counted.take_request("acme") is None
-    counted.spend_tokens("acme", 130)
+    counted = local(REQUESTS, TOKENS, clock)
+    assert await counted.take_request("acme") is None
+    await counted.spend_tokens("acme", 130)
     clock.now_s += 20.5
     assert counted.figures("acme") == (
         RateLimit("requests", 3, 2, 39.5),
@@ -96,50 +110,50 @@ def test_figures_are_told_as_the_protocol_does():
     )
 
 
-def test_a_refused_request_waits_until_there_is_room():
+async def test_a_refused_request_waits_until_there_is_room():
     clock = Clock()
-    counted = Allowance(REQUESTS, TOKENS, clock)
-    assert [counted.take_request("acme") for _ in range(4)] == [None, None, None, 60.0]
+    counted = local(REQUESTS, TOKENS, clock)
+    assert [await counted.take_request("acme") for _ in range(4)] == [None, None, None, 60.0]
     clock.now_s += 59.9
-    assert 0 < counted.take_request("acme") < 0.2
+    assert 0 < await counted.take_request("acme") < 0.2
     clock.now_s += 0.1
-    assert counted.take_request("acme") is None
-    counted.spend_tokens("acme", TOKENS)
-    assert counted.take_request("acme") == 60.0
-    assert counted.take_request("zen") is None
+    assert await counted.take_request("acme") is None
+    await counted.spend_tokens("acme", TOKENS)
+    assert await counted.take_request("acme") == 60.0
+    assert await counted.take_request("zen") is None
 
 
-def test_no_limit_is_neither_kept_nor_told():
-    counted = Allowance(0, 0, Clock())
-    assert {counted.take_request("acme") for _ in range(1000)} == {None}
-    counted.spend_tokens("acme", 1 << 40)
+async def test_no_limit_is_neither_kept_nor_told():
+    counted = local(0, 0, Clock())
+    assert {await counted.take_request("acme") for _ in range(1000)} == {None}
+    await counted.spend_tokens("acme", 1 << 40)
     assert counted.figures("acme") == ()
 
 
-def test_those_that_ask_nothing_are_forgotten(monkeypatch):
+async def test_those_that_ask_nothing_are_forgotten(monkeypatch):
     monkeypatch.setattr(allowance, "_MOST_TENANTS", 10)
     clock = Clock()
-    counted = Allowance(REQUESTS, TOKENS, clock)
+    counted = local(REQUESTS, TOKENS, clock)
     for n in range(10):
-        counted.take_request(f"tenant {n}")
+        await counted.take_request(f"tenant {n}")
     clock.now_s += 61
-    counted.take_request("another")
+    await counted.take_request("another")
     assert len(counted._windows) == 1
 
 
-def test_memory_does_not_grow_with_what_is_asked():
+async def test_memory_does_not_grow_with_what_is_asked():
     clock = Clock()
-    counted = Allowance(0, 0, clock)
+    counted = local(0, 0, clock)
     for _ in range(5000):
-        counted.take_request("acme")
-        counted.spend_tokens("acme", 10)
+        await counted.take_request("acme")
+        await counted.spend_tokens("acme", 10)
         clock.now_s += 0.1
     assert len(counted._windows["acme"].spent) <= allowance.WINDOW_S
 
 
-def test_a_share_is_one_tenants_part():
-    counted = Allowance(REQUESTS, TOKENS, Clock())
+async def test_a_share_is_one_tenants_part():
+    counted = local(REQUESTS, TOKENS, Clock())
     share = Share(counted, "acme")
-    assert share.take_request() is None
-    assert [figure.remaining for figure in share.spend_tokens(40)] == [2, 60]
+    assert await share.take_request() is None
+    assert [figure.remaining for figure in await share.spend_tokens(40)] == [2, 60]
     assert [figure.remaining for figure in counted.figures("zen")] == [3, 100]

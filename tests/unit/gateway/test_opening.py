@@ -7,7 +7,7 @@ from gateway.config import Config
 from gateway.opening import Opener
 from gateway.realtime.prompts import Stored
 from gateway.realtime.refusals import Refused
-from gateway.realtime.session import Identity
+from gateway.realtime.identity import Identity
 
 PLAIN = Profile()
 CONFIG = Config(instructions="Be kind.", voice="marin")

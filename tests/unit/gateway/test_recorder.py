@@ -1,27 +1,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import errno
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from uuid import UUID
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 from redis.exceptions import ConnectionError as RedisAway
 
 from gateway import recorder as module
-from gateway.realtime import effects as do
-from gateway.realtime.items import (
-    FunctionCall,
-    FunctionCallOutput,
-    InputText,
-    McpApprovalRequest,
-    McpApprovalResponse,
-    McpCall,
-    McpTools,
-    Message,
-)
-from gateway.recorder import Facts, Recorder
+from gateway.recorder import Recorder
+from gateway.spool import Spool, SpoolError, Waiting
 from mesh.stream import RECORD, connect, fact_stream
 from ovos.common.v1 import common_pb2
 from ovos.persistence.v1 import persistence_pb2 as pb
@@ -34,8 +27,10 @@ class FakeRedis:
     """The few calls a recorder makes; `away` fails them, `gate` holds writes back."""
 
     def __init__(self) -> None:
-        self.entries: list[tuple[str, dict[bytes, bytes]]] = []
+        self.entries: list[tuple[str, bytes]] = []
         self.away = False
+        self.away_streams: set[str] = set()
+        self.refused: set[int] = set()
         self.gate = asyncio.Event()
         self.gate.set()
         self.writing = asyncio.Event()
@@ -65,15 +60,26 @@ class _Pipeline:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    def xadd(self, stream: str, fields: dict[bytes, bytes]) -> None:
-        self._batch.append((stream, fields))
+    def execute_command(self, command: str, stream: str, *fields: bytes) -> None:
+        assert (command, *fields[:2]) == ("XADD", "*", RECORD)
+        self._batch.append((stream, fields[2]))
 
-    async def execute(self) -> None:
+    async def execute(self, raise_on_error: bool) -> list[object]:
+        assert not raise_on_error
+        self._redis.tried.set()
         self._redis.writing.set()
         await self._redis.gate.wait()
         if self._redis.away:
             raise RedisAway
-        self._redis.entries += self._batch
+        return [self._add(stream, record) for stream, record in self._batch]
+
+    def _add(self, stream: str, record: bytes) -> object:
+        number = int(pb.Record.FromString(record).record_id)
+        if stream in self._redis.away_streams or number in self._redis.refused:
+            self._redis.refused.discard(number)
+            return RedisAway()
+        self._redis.entries.append((stream, record))
+        return b"1-0"
 
 
 @asynccontextmanager
@@ -84,12 +90,14 @@ async def running(recorder: Recorder) -> AsyncIterator[None]:
         task.cancel()
 
 
-def fact(n: int) -> pb.Record:
-    return pb.Record(record_id=str(n), session=SESSION)
+def fact(n: int, session: str = "sess_1") -> pb.Record:
+    made = pb.Record(record_id=str(n), session=SESSION)
+    made.session.session_id = session
+    return made
 
 
-def read(redis: FakeRedis) -> list[str]:
-    return [pb.Record.FromString(fields[RECORD]).record_id for _, fields in redis.entries]
+def read(redis: FakeRedis) -> list[int]:
+    return [int(pb.Record.FromString(record).record_id) for _, record in redis.entries]
 
 
 @pytest.fixture
@@ -98,8 +106,29 @@ async def redis():
 
 
 @pytest.fixture
-def recorder(redis):
+async def clock():
+    return Clock(asyncio.get_running_loop())
+
+
+@pytest.fixture
+async def recorder(redis):
     return Recorder(redis)
+
+
+@pytest.fixture
+def spool(tmp_path):
+    return Spool(tmp_path / "spool", 16 << 20)
+
+
+@pytest.fixture
+async def spooling(redis, spool):
+    return Recorder(redis, spool)
+
+
+async def until(met: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not met():
+            await asyncio.sleep(0.005)
 
 
 async def test_facts_go_to_their_sessions_stream_in_order(recorder, redis):
@@ -107,7 +136,7 @@ async def test_facts_go_to_their_sessions_stream_in_order(recorder, redis):
         for n in range(600):
             recorder.put(fact(n))
         assert await recorder.flush(timeout_s=5)
-    assert read(redis) == [str(n) for n in range(600)]
+    assert read(redis) == list(range(600))
     assert {stream for stream, _ in redis.entries} == {fact_stream("sess_1")}
     assert redis.closed
 
@@ -122,8 +151,7 @@ async def test_real_redis_takes_them(streams_url):
     assert pb.Record.FromString(fields[RECORD]) == fact(1)
 
 
-async def test_facts_wait_while_redis_is_away_and_none_is_lost(recorder, redis):
-    clock = Clock(asyncio.get_running_loop())
+async def test_facts_wait_while_redis_is_away_and_none_is_lost(recorder, redis, clock):
     redis.away = True
     recorder.put(fact(1))
     async with running(recorder):
@@ -134,11 +162,10 @@ async def test_facts_wait_while_redis_is_away_and_none_is_lost(recorder, redis):
         clock.advance(1)
         assert await recorder.flush(timeout_s=5)
         assert recorder.is_well
-    assert read(redis) == ["1", "2"]
+    assert read(redis) == [1, 2]
 
 
-async def test_a_write_that_failed_is_made_again(recorder, redis):
-    clock = Clock(asyncio.get_running_loop())
+async def test_a_write_that_failed_is_made_again(recorder, redis, clock):
     redis.gate.clear()
     recorder.put(fact(1))
     async with running(recorder):
@@ -151,20 +178,21 @@ async def test_a_write_that_failed_is_made_again(recorder, redis):
         redis.away = False
         clock.advance(1)
         assert await recorder.flush(timeout_s=5)
-    assert read(redis) == ["1"]
+    assert read(redis) == [1]
+
+
+def metric(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0
 
 
 async def test_a_full_queue_drops_the_oldest_and_counts(recorder, redis):
-    def dropped() -> float:
-        return REGISTRY.get_sample_value("gateway_facts_dropped_total") or 0
-
-    before = dropped()
+    before = metric("gateway_facts_dropped_total")
     for n in range(module.MOST_WAITING + 5):
         recorder.put(fact(n))
     async with running(recorder):
         assert await recorder.flush(timeout_s=5)
-    assert dropped() == before + 5
-    assert read(redis) == [str(n) for n in range(5, module.MOST_WAITING + 5)]
+    assert metric("gateway_facts_dropped_total") == before + 5
+    assert read(redis) == list(range(5, module.MOST_WAITING + 5))
 
 
 async def test_dropping_while_a_write_is_on_its_way_loses_nothing_else(recorder, redis):
@@ -177,7 +205,7 @@ async def test_dropping_while_a_write_is_on_its_way_loses_nothing_else(recorder,
             recorder.put(fact(module.MOST_WAITING + n))
         redis.gate.set()
         assert await recorder.flush(timeout_s=5)
-    assert read(redis) == [str(n) for n in range(module.MOST_WAITING + 10)]
+    assert read(redis) == list(range(module.MOST_WAITING + 10))
 
 
 async def test_flushing_gives_up_in_time(recorder, redis):
@@ -187,104 +215,180 @@ async def test_flushing_gives_up_in_time(recorder, redis):
         assert not await recorder.flush(timeout_s=0.01)
 
 
-class Kept(Recorder):
-    def __init__(self) -> None:
-        self.records: list[pb.Record] = []
-
-    def put(self, record: pb.Record) -> None:
-        self.records.append(record)
-
-
-@pytest.fixture
-def kept():
-    return Kept()
-
-
-@pytest.fixture
-def facts(kept):
-    return Facts(kept, tenant_id="acme", session_id="sess_1", conversation_id="conv_1")
+async def test_a_part_that_failed_is_written_again_and_what_follows_it_too(recorder, redis, clock):
+    redis.away_streams = {fact_stream("sess_1")}
+    async with running(recorder):
+        for n in range(10):
+            recorder.put(fact(n, session=f"sess_{n % 2 + 1}"))
+        await until(lambda: bool(redis.entries))
+        assert not recorder.is_well
+        redis.away_streams = set()
+        clock.advance(1)
+        assert await recorder.flush(timeout_s=5)
+    assert fact_stream("sess_1") != fact_stream("sess_2")
+    assert read(redis) == [1, 3, 5, 7, 9, 0, 2, 4, 6, 8]
 
 
-def test_every_fact_says_whose_it_is_and_has_an_id_that_sorts_by_time(facts, kept):
-    facts.opened("gpt-realtime")
-    facts.closed("client_left")
-    started, opened, closed = kept.records
-    assert started.conversation_started.conversation_id == "conv_1"
-    assert opened.session_opened.model == "gpt-realtime"
-    assert closed.session_closed.reason == "client_left"
-    for record in kept.records:
-        assert record.session == SESSION
-        assert record.HasField("occurred_at")
-        assert UUID(record.record_id).version == 7
-    assert len({record.record_id for record in kept.records}) == 3
-    stamps = [UUID(record.record_id).int >> 80 for record in kept.records]
-    assert stamps == sorted(stamps)
+async def test_what_follows_a_fact_that_failed_is_written_again_behind_it(recorder, redis, clock):
+    redis.refused = {1}
+    for n in range(4):
+        recorder.put(fact(n))
+    async with running(recorder):
+        await until(lambda: not redis.refused)
+        clock.advance(1)
+        assert await recorder.flush(timeout_s=5)
+    assert read(redis) == [0, 2, 3, 1, 2, 3]
 
 
-@pytest.mark.parametrize(
-    ("item", "type_", "role", "tool"),
-    [
-        (
-            Message("item_1", "user", (InputText("hi"),)),
-            pb.ITEM_TYPE_MESSAGE,
-            pb.ITEM_ROLE_USER,
-            "",
-        ),
-        (
-            FunctionCall("item_1", "f", "call_1", "{}"),
-            pb.ITEM_TYPE_FUNCTION_CALL,
-            pb.ITEM_ROLE_ASSISTANT,
-            '{"name":"f","call_id":"call_1","arguments":"{}"}',
-        ),
-        (
-            FunctionCallOutput("item_1", "call_1", "21"),
-            pb.ITEM_TYPE_FUNCTION_CALL_OUTPUT,
-            pb.ITEM_ROLE_TOOL,
-            '{"call_id":"call_1","output":"21"}',
-        ),
-        (
-            McpTools("item_1", "docs", ({"name": "search", "input_schema": {"type": "object"}},)),
-            pb.ITEM_TYPE_MCP_LIST_TOOLS,
-            pb.ITEM_ROLE_TOOL,
-            '{"server_label":"docs","tools":["search"]}',
-        ),
-        (
-            McpCall("item_1", "docs", "search", "{}", "mcpr_1", "3 hits"),
-            pb.ITEM_TYPE_MCP_CALL,
-            pb.ITEM_ROLE_ASSISTANT,
-            '{"server_label":"docs","name":"search","arguments":"{}",'
-            '"approval_request_id":"mcpr_1","output":"3 hits","error":null}',
-        ),
-        (
-            McpApprovalRequest("item_1", "docs", "search", "{}"),
-            pb.ITEM_TYPE_MCP_APPROVAL_REQUEST,
-            pb.ITEM_ROLE_ASSISTANT,
-            '{"server_label":"docs","name":"search","arguments":"{}"}',
-        ),
-        (
-            McpApprovalResponse("item_1", "mcpr_1", True),
-            pb.ITEM_TYPE_MCP_APPROVAL_RESPONSE,
-            pb.ITEM_ROLE_USER,
-            '{"approval_request_id":"mcpr_1","approve":true}',
-        ),
-    ],
-)
-def test_items_of_every_kind_are_kept(facts, kept, item, type_, role, tool):
-    facts.keep(do.ItemKept(item, "words", 7, 2, "resp_1"))
-    [record] = kept.records
-    got = record.item
-    assert (got.item_id, got.conversation_id, got.text) == ("item_1", "conv_1", "words")
-    assert (got.ordinal, got.version, got.response_id) == (7, 2, "resp_1")
-    assert (got.type, got.role, got.tool_json) == (type_, role, tool)
-    assert got.status == pb.ITEM_STATUS_COMPLETED
+async def test_how_long_redis_was_away_is_told_once(recorder, redis, clock, caplog):
+    redis.away = True
+    with caplog.at_level(logging.INFO):
+        async with running(recorder):
+            for _ in range(3):
+                redis.tried.clear()
+                clock.advance(1)
+                await redis.tried.wait()
+            assert metric("gateway_redis_away") == 1
+            redis.away = False
+            clock.advance(1)
+            await until(lambda: recorder.is_well)
+            assert metric("gateway_redis_away") == 0
+    assert [record.getMessage() for record in caplog.records] == ["redis away", "redis is back"]
 
 
-def test_deletions_and_responses_are_kept(facts, kept):
-    facts.keep(do.ItemDropped("item_1"))
-    facts.keep(do.ResponseKept("resp_1", "cancelled", "turn_detected", ("item_2",), 3, 4))
-    dropped, response = kept.records
-    assert dropped.item_deleted.item_id == "item_1"
-    done = response.response_done
-    assert (done.response_id, done.status, done.reason) == ("resp_1", "cancelled", "turn_detected")
-    assert list(done.item_ids) == ["item_2"]
-    assert (done.usage.input_tokens, done.usage.output_tokens) == (3, 4)
+class TestSpool:
+    async def test_facts_of_an_outage_go_to_the_disk_and_then_to_redis_before_newer_ones(
+        self, spooling, spool, redis, clock, caplog
+    ):
+        redis.away = True
+        with caplog.at_level(logging.INFO):
+            async with running(spooling):
+                for n in range(1000):
+                    spooling.put(fact(n))
+                await until(lambda: spool.facts == 1000)
+                for n in range(1000, 2000):
+                    spooling.put(fact(n))
+                await until(lambda: spool.facts == 2000)
+                assert metric("gateway_facts_spooled_bytes") == spool.size_bytes > 0
+                redis.away = False
+                spooling.put(fact(2000))
+                clock.advance(1)
+                assert await spooling.flush(timeout_s=5)
+        assert read(redis) == list(range(2001))
+        assert metric("gateway_facts_spooled_bytes") == 0
+        told = [record.getMessage() for record in caplog.records]
+        assert told == ["redis away", "redis is back", "spool replayed"]
+
+    async def test_memory_holds_little_while_redis_is_away(self, spooling, spool, redis):
+        redis.away = True
+        async with running(spooling):
+            spooling.put(fact(0))
+            await until(lambda: spool.facts == 1)
+            for n in range(1, 3):
+                for _ in range(module.MOST_WAITING):
+                    spooling.put(fact(n))
+                await until(lambda n=n: spool.facts == 1 + n * module.MOST_WAITING)
+
+    async def test_facts_that_come_during_a_long_replay_go_behind_it(
+        self, spooling, spool, redis, clock
+    ):
+        redis.away = True
+        async with running(spooling):
+            spooling.put(fact(0))
+            await until(lambda: spool.facts == 1)
+            redis.away = False
+            redis.gate.clear()
+            redis.writing.clear()
+            clock.advance(1)
+            await redis.writing.wait()
+            for n in range(1, module.MOST_WAITING):
+                spooling.put(fact(n))
+            redis.gate.set()
+            await until(lambda: spool.facts > module.MOST_WAITING // 2)
+            assert await spooling.flush(timeout_s=10)
+        assert read(redis) == list(range(module.MOST_WAITING))
+
+    async def test_redis_going_away_in_the_middle_of_a_replay_loses_nothing(
+        self, spooling, spool, redis, clock
+    ):
+        redis.away = True
+        async with running(spooling):
+            for n in range(1000):
+                spooling.put(fact(n))
+            await until(lambda: spool.facts == 1000)
+            redis.away = False
+            clock.advance(1)
+            await until(lambda: len(redis.entries) >= 256)
+            redis.away = True
+            spooling.put(fact(1000))
+            await until(lambda: not spooling.is_well)
+            redis.away = False
+            clock.advance(1)
+            assert await spooling.flush(timeout_s=5)
+        assert read(redis) == list(range(1001))
+
+    async def test_what_is_left_at_the_end_is_found_by_the_next_life(
+        self, spooling, redis, tmp_path, caplog
+    ):
+        redis.away = True
+        async with running(spooling):
+            await redis.tried.wait()
+            for n in range(10):
+                spooling.put(fact(n))
+            assert not await spooling.flush(timeout_s=0.01)
+        assert caplog.records[-1].getMessage() == "facts spooled at exit"
+        redis.away = False
+        again = Recorder(redis, Spool(tmp_path / "spool", 16 << 20))
+        again.put(fact(10))
+        async with running(again):
+            assert await again.flush(timeout_s=5)
+        assert read(redis) == list(range(11))
+
+    async def test_a_write_that_hangs_at_the_end_is_not_lost(self, spooling, redis, tmp_path):
+        redis.gate.clear()
+        spooling.put(fact(1))
+        async with running(spooling):
+            await redis.writing.wait()
+        left = Spool(tmp_path / "spool", 16 << 20)
+        left.open()
+        assert left.facts == 1
+        left.close()
+
+    async def test_a_disk_that_takes_nothing_leaves_it_in_memory(
+        self, redis, tmp_path, clock, caplog
+    ):
+        spool = FullDisk(tmp_path / "spool", 16 << 20)
+        recorder = Recorder(redis, spool)
+        before = metric("gateway_facts_dropped_total")
+        redis.away = True
+        async with running(recorder):
+            for n in range(module.MOST_WAITING):
+                recorder.put(fact(n))
+            await spool.tried.wait()
+            for n in range(5):
+                recorder.put(fact(module.MOST_WAITING + n))
+            await until(lambda: metric("gateway_facts_dropped_total") == before + 5)
+            redis.away = False
+            clock.advance(1)
+            assert await recorder.flush(timeout_s=5)
+        assert read(redis) == list(range(5, module.MOST_WAITING + 5))
+        told = [record.getMessage() for record in caplog.records]
+        assert told.count("spool does not take facts") == 1
+
+    async def test_a_folder_that_cannot_be_used_ends_the_process(self, redis, tmp_path):
+        (tmp_path / "file").touch()
+        recorder = Recorder(redis, Spool(tmp_path / "file", 16 << 20))
+        with pytest.raises(SpoolError):
+            await recorder.run()
+        assert redis.closed
+
+
+class FullDisk(Spool):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._loop = asyncio.get_running_loop()
+        self.tried = asyncio.Event()
+
+    def append(self, facts: Sequence[Waiting]) -> None:
+        self._loop.call_soon_threadsafe(self.tried.set)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from llm_orchestrator import chat_body
+from llm_orchestrator.continuation import GO_ON
 from llm_orchestrator.engine import (
     Image,
     Message,
@@ -118,6 +119,21 @@ def test_calls_at_once_are_spoken_of_only_with_tools_and_only_if_said():
         assert body(request)["parallel_tool_calls"] is said
     assert "parallel_tool_calls" not in body(Request(messages=(), tools=(WEATHER,)))
     assert "parallel_tool_calls" not in body(Request(messages=(), parallel_tool_calls=False))
+
+
+def test_what_was_already_written_is_to_be_gone_on_with():
+    request = Request(messages=(Message(role=Role.USER, text="hi"),), already_written="Hello")
+    assert body(request)["messages"][1:] == [
+        {"role": "assistant", "content": "Hello"},
+        {"role": "system", "content": GO_ON},
+    ]
+    asked = chat_body.body(request, "m", sees=False, asks_as=Role.USER)["messages"][-1]
+    assert asked == {"role": "user", "content": GO_ON}
+
+
+def test_white_space_is_nothing_to_go_on_with():
+    request = Request(messages=(Message(role=Role.USER, text="hi"),), already_written=" ")
+    assert body(request)["messages"] == [{"role": "user", "content": "hi"}]
 
 
 def test_plain_is_without_what_models_refuse():

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,17 @@ class Chain:
 
 def said(events):
     return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def test_what_repeats_what_was_written_counts_as_a_token_and_is_not_told():
+    repeating = Reply("Hello you there.", fault=Fault.STALL, pieces_first=2)
+    chain = Chain(repeating, Reply("No."))
+    request = replace(ASK.request, already_written="Hello you")
+    events = await chain.hear(replace(ASK, request=request))
+    started, failed = events
+    assert started == Started(Preference("one", "m1"))
+    assert isinstance(failed, Failed)  # it was silent between two tokens, not before the first
+    assert chain.two.asked == 0
 
 
 async def test_the_first_provider_answers():

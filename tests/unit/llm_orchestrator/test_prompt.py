@@ -115,6 +115,14 @@ def test_a_picture_without_words_is_not_inaudible():
     assert message.text == ""
 
 
+def test_what_was_already_written_comes_last():
+    request = Request(messages=(user("hi"),), already_written="Hello ")
+    assert conversation(request) == [user("hi"), said("Hello ")]
+    request = Request(messages=(user("hi"), said("Well.")), already_written="Hello")
+    assert conversation(request) == [user("hi"), said("Well.\nHello")]
+    assert conversation(Request(messages=(user("hi"),), already_written=" ")) == [user("hi")]
+
+
 def test_arguments_that_are_no_object_are_none():
     assert arguments('{"a": 1}') == {"a": 1}
     assert arguments("[1]") == arguments('{"a": ') == arguments("") == {}

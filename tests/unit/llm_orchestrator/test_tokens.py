@@ -51,3 +51,8 @@ def test_a_request_costs_its_instructions_and_tools_too():
     whole = tokens.of_request(Request(messages=(hello,), instructions="Be brief.", tools=(tool,)))
     parts = (tokens.of_message(hello), tokens.of_text("Be brief."), tokens.of_tools([tool]))
     assert whole == sum(parts)
+
+
+def test_what_was_already_written_is_read_too():
+    written = tokens.of_request(Request(messages=(), already_written="Well now"))
+    assert written == tokens.of_text("Well now")

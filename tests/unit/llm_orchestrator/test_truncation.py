@@ -69,6 +69,15 @@ def test_room_is_left_for_instructions_tools_and_the_answer():
     assert len(limited) > len(plain)
 
 
+def test_what_was_already_written_takes_of_the_room_for_the_answer():
+    plain = fitted(request(*turns(100)), WINDOW).messages
+    some = fitted(request(*turns(100), already_written="word " * 300), WINDOW).messages
+    assert some == plain
+    much = fitted(request(*turns(100), already_written="word " * 3000), WINDOW).messages
+    assert 0 < len(much) < len(plain)
+    assert held(much) + tokens.of_text("word " * 3000) < WINDOW
+
+
 def test_a_limit_of_the_caller_counts_only_messages():
     instructions = "Be brief. " * 500
     asked = request(*turns(10), most=1000, instructions=instructions)

@@ -68,6 +68,14 @@ def test_a_whole_config():
     )
 
 
+def test_what_was_already_written_and_the_tools_that_are_left():
+    called = pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=[pb.ToolCall(call_id="c", name="f")])
+    tools = [pb.Tool(name="f"), pb.Tool(name="g")]
+    request = ask(already_written="Well", messages=[USER, called], tools=tools).request
+    assert request.already_written == "Well"
+    assert [tool.name for tool in request.tools] == ["g"]
+
+
 def test_pictures_truncation_and_how_to_think():
     url = "data:image/png;base64,AAAA"
     shown = pb.Message(role=pb.ROLE_USER, images=[pb.Image(url=url, detail="low"), pb.Image()])

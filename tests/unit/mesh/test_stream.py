@@ -1,21 +1,26 @@
 import asyncio
-import contextlib
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError, TimeoutError
+from redis.exceptions import ConnectionError, ResponseError
 
-from mesh.stream import ALL_FACT_STREAMS, FACT_SHARDS, RECORD, Entry, Group, connect, fact_stream
+from mesh.redis import connect
+from mesh.stream import ALL_FACT_STREAMS, FACT_SHARDS, RECORD, Entry, Group, fact_stream
 
-LIMIT_S = 5
 STREAMS = ["ovos:facts:0", "ovos:facts:1"]
 BLOCK_MS = 100
 
 
-@pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
-async def redis(request, streams_url):
-    """Both protocols: redis-py shapes their answers differently."""
-    async with connect(f"{streams_url}?protocol={request.param}", timeout_s=2) as redis:
+@pytest.fixture(params=["RESP2", "RESP3", "cluster", "cluster, RESP3"])
+async def redis(request):
+    """Both protocols: redis-py shapes their answers differently. The streams of a cluster lie
+    on several nodes."""
+    if "cluster" in request.param:
+        url = request.getfixturevalue("cluster_fleet").url
+    else:
+        url = request.getfixturevalue("streams_url")
+    protocol = 3 if "RESP3" in request.param else 2
+    async with connect(f"{url}?protocol={protocol}", timeout_s=2) as redis:
         yield redis
 
 
@@ -126,29 +131,26 @@ async def test_entries_deleted_meanwhile_are_not_claimed(redis, group):
     assert await other(redis).claim(min_idle_ms=0) == [second]
 
 
-@pytest.fixture
-async def silent():
-    """A server that takes connections and never answers; its port."""
-
-    async def ignore(reader, writer):
-        with contextlib.suppress(ConnectionError):
-            await reader.read()
-        writer.close()
-
-    async with await asyncio.start_server(ignore, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
-
-
-async def test_a_redis_that_does_not_answer_is_not_waited_for(silent):
-    async with connect(f"redis://127.0.0.1:{silent}/0", timeout_s=0.05) as redis:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(LIMIT_S / 2):  # the library's own patience is minutes
-                await redis.ping()
+async def test_where_one_shard_is_away_the_streams_of_others_are_read(cluster_fleet):
+    away = cluster_fleet.primary_of(STREAMS[0])
+    assert cluster_fleet.primary_of(STREAMS[1]) is not away
+    async with connect(cluster_fleet.url) as redis:
+        group = Group(redis, STREAMS, "persistence", "one")
+        await group.create()
+        away.kill()
+        added = await add(redis, STREAMS[1], b"1")
+        assert await group.read(10, BLOCK_MS) == added
+        with pytest.raises(ConnectionError):
+            await group.read(10, BLOCK_MS)
+        await group.ack(added)
 
 
-async def test_a_busy_pool_makes_commands_wait_instead_of_fail(streams_url):
-    async with connect(streams_url, timeout_s=2) as redis, asyncio.TaskGroup() as tasks:
-        for n in range(100):
-            tasks.create_task(redis.set(f"key:{n}", n), name="set")
-    async with connect(streams_url, timeout_s=2) as redis:
-        assert await redis.dbsize() == 100
+async def test_a_group_that_is_missing_on_one_shard_is_told(cluster_fleet):
+    """It may have lost its data; who consumes makes the group anew."""
+    async with connect(cluster_fleet.url) as redis:
+        group = Group(redis, STREAMS, "persistence", "one")
+        await group.create()
+        await redis.delete(STREAMS[0])
+        await add(redis, STREAMS[1], b"1")
+        with pytest.raises(ResponseError, match="NOGROUP"):
+            await group.read(10, BLOCK_MS)

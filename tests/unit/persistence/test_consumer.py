@@ -275,3 +275,25 @@ class TestOutages:
     @staticmethod
     async def said(caplog, words):
         return words in caplog.text
+
+
+async def test_the_primary_of_a_shard_is_killed_and_nothing_is_lost(cluster_fleet, store):
+    after = item("after", ordinal=2)
+    async with connect(cluster_fleet.url, timeout_s=1) as redis:
+        consumer = Consumer(redis, store, settings())
+        async with running(consumer):
+            await send(redis, item("before"))
+            await stored_all(redis)
+            stream = fact_stream(after.session.session_id)
+            cluster_fleet.primary_of(stream).kill()
+
+            async def sent() -> bool:
+                try:
+                    await send(redis, after)
+                except RedisError:
+                    return False
+                return True
+
+            await until(sent)
+            await stored_all(redis)
+    assert await texts(store) == ["before", "after"]

@@ -17,6 +17,8 @@ from tests.records import NOON, deleted, event, item, one_of_each, record
 
 STORED, DUPLICATE, DELETED = Outcome.STORED, Outcome.DUPLICATE, Outcome.DELETED
 
+_LASTING = {"session_opened", "conversation_started", "item", "response_done"}
+
 
 def all_rows(url: str, query: str, *tables: str) -> list[tuple]:
     """What the owner sees with psql."""
@@ -60,6 +62,26 @@ async def test_a_second_delivery_adds_nothing(write, store, database_url):
     assert await write(*made) == [DUPLICATE] * len(made)
     assert all_rows(database_url, "SELECT count(*) FROM records") == before
     assert (await store.conversation("acme", "conv_1")).item_count == 1
+
+
+async def test_what_is_told_again_under_another_record_id_changes_nothing(
+    write, store, database_url
+):
+    """A sender that restores a session may not know what it has told."""
+    tables = "conversations", "items", "responses", "sessions"
+    await write(*one_of_each())
+    before = [all_rows(database_url, "SELECT * FROM {}", table) for table in tables]
+    again = [fact for fact in one_of_each(at=NOON) if fact.WhichOneof("body") != "event"]
+    assert await write(*again) == [STORED] * len(again)
+    assert [all_rows(database_url, "SELECT * FROM {}", table) for table in tables] == before
+    later = one_of_each(at=NOON + timedelta(minutes=1))
+    await write(*[fact for fact in later if fact.WhichOneof("body") in _LASTING])
+    counts = [len(all_rows(database_url, "SELECT * FROM {}", table)) for table in tables]
+    assert counts == [len(rows) for rows in before]
+    assert all_rows(database_url, "SELECT opened_at FROM sessions") == [(NOON,)]
+    assert all_rows(database_url, "SELECT done_at FROM responses") == [(NOON,)]
+    assert all_rows(database_url, "SELECT DISTINCT created_at FROM items") == [(NOON,)]
+    assert (await store.conversation("acme", "conv_1")).created_at == NOON
 
 
 async def test_a_fact_twice_in_one_batch_is_stored_once(write):

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 from voicemesh import banner
@@ -15,6 +16,8 @@ def facts(**changes):
         "http_url": "http://127.0.0.1:8080",
         "https_url": "https://127.0.0.1:8443",
         "ca_file": Path(".local/tls/ca.pem").absolute(),
+        "gateways": ["http://127.0.0.1:8080"],
+        "stats_url": None,
         "key": "sk-dev-1",
         "data_dir": Path(".local").absolute(),
         "elapsed_s": 3.21,
@@ -30,6 +33,15 @@ def test_it_says_where_with_what_and_what_to_try():
     text = banner.text(facts())
     for part in ("ws://127.0.0.1:8080/v1/realtime", "sk-dev-1", "talk tests/data/a.wav", "psql"):
         assert part in text
+
+
+def test_several_gateways_are_listed_and_haproxy_with_them():
+    several = ["http://127.0.0.1:8080", "http://127.0.0.1:20000"]
+    assert "gateway-1" not in banner.text(facts())
+    assert re.search(r"gateway-2 +http://127\.0\.0\.1:20000", banner.text(facts(gateways=several)))
+    balanced = banner.text(facts(stats_url="http://127.0.0.1:8404"))
+    assert re.search(r"HAProxy +http://127\.0\.0\.1:8404/stats", balanced)
+    assert "gateway-1" in balanced
 
 
 def test_it_says_where_tls_is_served_and_what_to_trust():

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from mesh.keys import load
-from voicemesh import cli, models, talk, wav
+from voicemesh import cli, models, talk, up, wav
 
 FOREIGN = ("OPENAI_API_KEY", "PORT", "GATEWAY_KEYS_FILE", "MODELS_DIR", "HF_ENDPOINT")
 
@@ -69,7 +69,8 @@ def test_wrong_usage_shows_how(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "talk", "keys add", "keys list", "keys revoke", "models pull", "psql"]
+    "command",
+    ["up", "balance", "talk", "keys add", "keys list", "keys revoke", "models pull", "psql"],
 )
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -137,3 +138,19 @@ def test_psql_gets_the_database_and_the_arguments(elsewhere, monkeypatch):
         "PGDATABASE": "voices", "PGSSLMODE": "require",
     }  # fmt: skip
     assert "PATH" in env
+
+
+def test_up_takes_the_number_of_gateways(monkeypatch):
+    asked = []
+    monkeypatch.setattr(up, "run", lambda *given, **wanted: asked.append(wanted))
+    assert cli.main(["up", "--gateways", "3", "--haproxy"]) == 0
+    assert asked == [{"gateways": 3, "haproxy": True, "verbose": False}]
+    with pytest.raises(SystemExit):
+        cli.main(["up", "--gateways", "0"])
+
+
+def test_haproxy_that_is_not_there_is_named_before_anything_starts(elsewhere, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(elsewhere))
+    assert cli.main(["up", "--haproxy"]) == 1
+    assert "apt-get install haproxy" in capsys.readouterr().err
+    assert not (elsewhere / ".local").exists()

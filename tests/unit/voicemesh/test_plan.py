@@ -92,3 +92,35 @@ def test_ports_can_come_from_the_settings_file(tmp_path):
     assert decided.gateway.port == 1111
     assert decided.tiers["stt"].port == 2222
     assert decided.tls.tls_port == 3333
+
+
+def test_one_gateway_is_one_process_unless_somebody_wants_more(tmp_path):
+    decided = plan.make(tmp_path, {})
+    assert decided.gateways == [decided.gateway]
+    assert decided.gateway_env(decided.gateway, "", "")["GATEWAY_PROCESSES"] == "1"
+    wished = plan.make(tmp_path, {"GATEWAY_PROCESSES": "4"})
+    assert wished.gateway_env(wished.gateway, "", "")["GATEWAY_PROCESSES"] == "4"
+
+
+def test_several_gateways_share_no_port_and_no_folder(tmp_path):
+    env = {"GATEWAY_SPOOL_DIR": "spool", "GATEWAY_PROCESSES": "4"}
+    decided = plan.make(tmp_path, env, gateways=3)
+    envs = [decided.gateway_env(one, "", "redis://") for one in decided.gateways]
+    for variable in ("PORT", "GATEWAY_METRICS_PORT", "GATEWAY_SPOOL_DIR"):
+        assert len({env[variable] for env in envs}) == 3
+    assert envs[0]["PORT"] == "8080"
+    assert {env["GATEWAY_PROCESSES"] for env in envs} == {"1"}
+    assert {env["REDIS_URL"] for env in envs} == {"redis://"}
+    assert [env["GATEWAY_TLS_PORT"] for env in envs] == ["8443", "", ""]
+
+
+def test_haproxy_has_the_ports_that_clients_know(tmp_path):
+    decided = plan.make(tmp_path, {}, gateways=2, haproxy=True)
+    assert decided.gateway.port == 8080
+    assert decided.stats_url == "http://127.0.0.1:8404"
+    assert 8404 in {place.port for place in decided.ports()}
+    envs = [decided.gateway_env(one, "", "") for one in decided.gateways]
+    assert "8080" not in {env["PORT"] for env in envs}
+    assert {env["GATEWAY_TLS_PORT"] for env in envs} == {""}
+    assert {env["GATEWAY_HOST"] for env in envs} == {"127.0.0.1"}
+    assert plan.make(tmp_path, {}).stats_url is None

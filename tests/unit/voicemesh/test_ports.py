@@ -11,6 +11,13 @@ def test_free_ports_pass():
     ports.check([Wanted("PORT", ports.free()), Wanted("STT_PORT", ports.free())])
 
 
+def test_several_are_different_and_not_those_the_system_gives_to_connections():
+    found = ports.several(20)
+    assert len(set(found)) == 20
+    assert all(port < 32_768 for port in found)
+    ports.check([Wanted(f"PORT_{port}", port) for port in found])
+
+
 def test_a_port_in_use_is_named_with_its_setting():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

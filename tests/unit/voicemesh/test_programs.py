@@ -64,3 +64,33 @@ def test_without_any_redis_the_message_says_what_to_install(tmp_path, monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerMissing, match=r"apt-get install redis-server.*REDIS_URL"):
         programs.redis_server()
+
+
+def fake_haproxy(folder, monkeypatch, script):
+    program = folder / "haproxy"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return program
+
+
+@pytest.mark.parametrize("said", ["version 2.6.12-1+deb12u4 2026/10/17", "version 3.0.1"])
+def test_a_haproxy_that_is_new_enough_is_found(tmp_path, monkeypatch, said):
+    program = fake_haproxy(tmp_path, monkeypatch, f"echo HAProxy {said}")
+    assert programs.haproxy() == program
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [("echo HA-Proxy version 2.4.22", "is 2.4; 2.6 or later"), ("exit 1", "of no version")],
+)
+def test_a_haproxy_that_is_too_old_is_refused(tmp_path, monkeypatch, script, told):
+    fake_haproxy(tmp_path, monkeypatch, script)
+    with pytest.raises(ServerMissing, match=told):
+        programs.haproxy()
+
+
+def test_without_haproxy_the_message_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ServerMissing, match="apt-get install haproxy"):
+        programs.haproxy()

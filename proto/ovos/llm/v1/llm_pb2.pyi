@@ -302,6 +302,7 @@ class GenerationConfig(_message.Message):
     TRUNCATION_FIELD_NUMBER: _builtins.int
     PARALLEL_TOOL_CALLS_FIELD_NUMBER: _builtins.int
     REASONING_EFFORT_FIELD_NUMBER: _builtins.int
+    ALREADY_WRITTEN_FIELD_NUMBER: _builtins.int
     response_id: _builtins.str
     """Id of the response. A repeat of the same id with a higher attempt replaces the
     earlier one.
@@ -317,6 +318,12 @@ class GenerationConfig(_message.Message):
     reasoning_effort: _builtins.str
     """How hard a reasoning model thinks: "minimal", "low", "medium", "high" or "xhigh".
     Empty leaves it to the model; other models ignore it.
+    """
+    already_written: _builtins.str
+    """What was already written of this response, by a call that broke: the answer goes on
+    right behind its last character and repeats nothing of it. Text deltas hold only what is
+    new, white space at the seam included; nothing new is an answer too. Usage counts what
+    this call cost.
     """
     @_builtins.property
     def session(self) -> _common_pb2.SessionRef:
@@ -362,10 +369,11 @@ class GenerationConfig(_message.Message):
         truncation: Global___Truncation | None = ...,
         parallel_tool_calls: _builtins.bool | None = ...,
         reasoning_effort: _builtins.str = ...,
+        already_written: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "first_token_timeout", b"first_token_timeout", "parallel_tool_calls", b"parallel_tool_calls", "session", b"session", "temperature", b"temperature", "tool_choice", b"tool_choice", "truncation", b"truncation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "first_token_timeout", b"first_token_timeout", "instructions", b"instructions", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "models", b"models", "parallel_tool_calls", b"parallel_tool_calls", "reasoning_effort", b"reasoning_effort", "response_id", b"response_id", "session", b"session", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools", "truncation", b"truncation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls", "_temperature", b"_temperature", "already_written", b"already_written", "first_token_timeout", b"first_token_timeout", "instructions", b"instructions", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "models", b"models", "parallel_tool_calls", b"parallel_tool_calls", "reasoning_effort", b"reasoning_effort", "response_id", b"response_id", "session", b"session", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools", "truncation", b"truncation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__parallel_tool_calls: _TypeAlias = _typing.Literal["parallel_tool_calls"]  # noqa: Y015
     _WhichOneofArgType__parallel_tool_calls: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]  # noqa: Y015

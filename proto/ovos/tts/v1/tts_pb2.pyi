@@ -184,10 +184,15 @@ class StreamingSynthesisConfig(_message.Message):
     SEGMENTATION_FIELD_NUMBER: _builtins.int
     CHUNK_DURATION_FIELD_NUMBER: _builtins.int
     CREDIT_FIELD_NUMBER: _builtins.int
+    CONTINUES_FIELD_NUMBER: _builtins.int
     response_id: _builtins.str
     """Response the audio belongs to. Not in use so far."""
     segmentation: Global___SegmentationMode.ValueType
     """How text is cut into segments."""
+    continues: _builtins.bool
+    """The text goes on where another stream has stopped speaking, at the end of a segment: the
+    first segment is not cut early, so it is the one that the other stream would have made.
+    """
     @_builtins.property
     def session(self) -> _common_pb2.SessionRef:
         """Whose stream this is."""
@@ -218,10 +223,11 @@ class StreamingSynthesisConfig(_message.Message):
         segmentation: Global___SegmentationMode.ValueType = ...,
         chunk_duration: _duration_pb2.Duration | None = ...,
         credit: _common_pb2.FlowCredit | None = ...,
+        continues: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_format", b"audio_format", "chunk_duration", b"chunk_duration", "credit", b"credit", "session", b"session", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_format", b"audio_format", "chunk_duration", b"chunk_duration", "credit", b"credit", "response_id", b"response_id", "segmentation", b"segmentation", "session", b"session", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_format", b"audio_format", "chunk_duration", b"chunk_duration", "continues", b"continues", "credit", b"credit", "response_id", b"response_id", "segmentation", b"segmentation", "session", b"session", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

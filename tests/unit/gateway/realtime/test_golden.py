@@ -18,7 +18,8 @@ from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.realtime.client_events import AppendAudio, ClientEvent
 from gateway.realtime.codec import BINARY, decode, encode
-from gateway.realtime.session import Identity, Session
+from gateway.realtime.identity import Identity
+from gateway.realtime.session import Session
 from gateway.realtime.settings import Kind, Settings
 from tests import wire
 from tests.script import Event, event_of, pcm

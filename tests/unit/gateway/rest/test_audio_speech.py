@@ -115,7 +115,7 @@ async def test_who_hangs_up_stops_the_speech(http, backends):
     assert backends.open_streams == 1
     answer.close()
     await idle(backends)
-    [_, tokens] = http.server.app[GATEWAY].allowance.figures("acme")
+    [_, tokens] = await http.server.app[GATEWAY].allowance.spend_tokens("acme", 0)
     assert tokens.remaining == tokens.limit - 8  # 3 for the text, 5 for a word of 250 ms
 
 

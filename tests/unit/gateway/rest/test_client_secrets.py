@@ -247,6 +247,13 @@ async def test_a_tenant_makes_only_so_many(gateway, monkeypatch):
     assert 0 < int(refused.headers["Retry-After"]) <= 60
 
 
+async def test_all_kinds_of_secrets_count_as_requests(gateway):
+    http = await gateway(requests_per_minute=2)
+    paths = [GA, "/v1/realtime/sessions", "/v1/realtime/transcription_sessions"]
+    answers = [await http.post(path, headers=BEARER) for path in paths]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+
+
 async def test_a_tenant_keeps_only_so_much(gateway, monkeypatch):
     monkeypatch.setattr(app, "SECRET_BYTES_A_MINUTE", 10_000)
     http = await gateway()

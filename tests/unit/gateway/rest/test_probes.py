@@ -16,8 +16,13 @@ async def test_ready_means_that_a_whole_turn_can_be_served(http):
     assert await answer.json() == {"ready": False, "draining": False, **parts}
     parts["llm"] = True
     assert (await http.get("/readyz")).status == 200
-    gateway.is_draining = True
-    assert (await http.get("/readyz")).status == 503
+
+
+async def test_a_process_that_drains_says_so_with_the_status_balancers_know(http):
+    http.server.app[GATEWAY].is_draining = True
+    answer = await http.get("/readyz")
+    assert answer.status == 404
+    assert (await answer.json())["draining"] is True
 
 
 async def test_metrics_are_served(http):

@@ -1,0 +1,47 @@
+"""What a response cannot be, and what to say when a part of the mesh is away."""
+
+from __future__ import annotations
+
+from . import effects as do
+from .effects import Effect
+from .refusals import SERVER_ERROR, Refusal, refuse
+from .server_events import Error
+from .settings import Settings, Tool, voice_is_fixed
+
+
+def check_choice(settings: Settings) -> None:
+    """A function that must be called has to be there.
+
+    Raises:
+        Refused: it is not.
+    """
+    choice = settings.tool_choice
+    if choice == "required" and not settings.tools:
+        message = "Tool choice 'required' must be specified with 'tools' parameter."
+        raise refuse("invalid_value", message, "response.tool_choice")
+    if not isinstance(choice, dict):
+        return
+    if choice["type"] == "mcp":
+        if choice["server_label"] not in {server.server_label for server in settings.servers}:
+            message = f"Tool choice '{choice['server_label']}' not found in 'tools' parameter."
+            raise refuse("invalid_value", message, "response.tool_choice")
+        return
+    names = {tool.name for tool in settings.tools if isinstance(tool, Tool)}
+    if choice["name"] not in names:
+        message = f"Tool choice '{choice['name']}' not found in 'tools' parameter."
+        raise refuse("invalid_value", message, "response.tool_choice")
+
+
+def check_voice(new: Settings, old: Settings, param: str) -> None:
+    """The model has spoken: its voice stays.
+
+    Raises:
+        Refused: another one is asked for.
+    """
+    if new.audio.output.voice != old.audio.output.voice:
+        raise voice_is_fixed(param)
+
+
+def lost(what: str) -> list[Effect]:
+    """The error that tells a client that a part of the mesh is away."""
+    return [do.Send(Error.of(Refusal("service_unavailable", what, type=SERVER_ERROR)))]

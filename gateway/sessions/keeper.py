@@ -1,0 +1,230 @@
+"""Writes what is kept of all sessions of this process, in as few round trips as it takes.
+
+While one write is on its way, what comes meanwhile waits for the next one: an idle process
+writes at once, a busy one in large batches. When the store is away, sessions go on without it
+(degraded mode); everything is written when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from gateway import metrics
+from gateway.sessions.kept import Kept
+from gateway.sessions.store import Outcome, Store, Taken, Write
+from mesh.errors import Unavailable
+from mesh.stream import stop_if_cancelled
+
+MARK_S = 0.04
+"""How often marks are written: so much audio may come twice when a process dies."""
+PATIENCE_S = 0.3
+"""A write that takes longer holds nobody up."""
+_AGAIN_S = 0.5
+_LOOK_S = 1.0  # so that readiness is no older
+_WATCH_S = 0.1
+_SLEPT_S = 2.0  # above every delay of a process that runs
+_BATCH = 200  # sessions of one round trip
+_LAST_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    def __init__(self, store: Store, *, ttl_s: float) -> None:
+        """
+        Args:
+            ttl_s: How long sessions live without a word of ours.
+        """
+        self.store, self._ttl_s = store, ttl_s
+        self.is_well = False
+        """Whether the store takes what we write."""
+        self._sessions: dict[str, Kept] = {}
+        self._now: dict[str, Kept] = {}  # in the order in which they came
+        self._soon: set[Kept] = set()
+        self._moved: set[Kept] = set()
+        self._wake, self._mark = asyncio.Event(), asyncio.Event()
+        self._doubts = 0
+        self._seen_s = self._answered_s = time.monotonic()
+        self._asked_s: float | None = None  # since when a write is on its way
+        self._away_since_s: float | None = None
+        self._was_away = False
+
+    @property
+    def doubts(self) -> int:
+        now_s = time.monotonic()
+        if now_s - self._seen_s > _SLEPT_S:
+            self._doubts += 1
+            log.warning("process slept", extra={"seconds": round(now_s - self._seen_s, 1)})
+        self._seen_s = now_s
+        return self._doubts
+
+    def add(self, kept: Kept) -> None:
+        """Keep a session that the store knows as ours."""
+        self._sessions[kept.session_id] = kept
+
+    async def leave(self, kept: Kept) -> None:
+        """Write the last of a session that goes on elsewhere."""
+        kept.journal.settle()
+        try:
+            async with asyncio.timeout(_LAST_S):
+                await self._write([kept])
+                await self.store.mark({kept.session_id: (kept.epoch, kept.mark())})
+        except (Unavailable, TimeoutError):
+            log.warning("session left unwritten", extra={"session_id": kept.session_id})
+        self.drop(kept)
+
+    def drop(self, kept: Kept) -> None:
+        """A session has ended, or is not ours any more."""
+        if self._sessions.get(kept.session_id) is kept:
+            del self._sessions[kept.session_id]
+        self._now.pop(kept.session_id, None)
+        self._soon.discard(kept)
+        self._moved.discard(kept)
+
+    def now(self, kept: Kept) -> None:
+        if not self.is_well:
+            kept.free()
+        self._now[kept.session_id] = kept
+        self._wake.set()
+
+    def soon(self, kept: Kept) -> None:
+        self._soon.add(kept)
+
+    def moved(self, kept: Kept) -> None:
+        self._moved.add(kept)
+        self._mark.set()
+
+    async def confirm(self, kept: Kept) -> None:
+        write = Write(kept.session_id, kept.epoch, kept.journal.next)
+        try:
+            [outcome] = await self.store.write([write])
+        except Unavailable:
+            return
+        kept.doubts = self._doubts
+        if outcome in (Outcome.MOVED, Outcome.GONE):
+            kept.written(write, outcome, 0)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self._write_on, self._mark_on, self._beat_on, self._watch):
+                tasks.create_task(self._forever(work), name=work.__name__)
+
+    async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Unavailable as error:
+                self._is_away(error.detail)
+                await asyncio.sleep(_AGAIN_S)
+            stop_if_cancelled()
+
+    async def _write_on(self) -> None:
+        await self._wake.wait()
+        batch = [self._now[sid] for sid in list(self._now)[:_BATCH]]
+        for kept in batch:
+            del self._now[kept.session_id]
+        if not self._now:
+            self._wake.clear()
+        try:
+            await self._write(batch)
+        except Unavailable:
+            for kept in batch:
+                self.now(kept)
+            raise
+
+    async def _write(self, batch: list[Kept]) -> None:
+        writes = [(kept, write, kept.journal.seq) for kept in batch if (write := kept.write())]
+        if not writes:
+            return
+        self._asked_s = began_s = time.monotonic()
+        try:
+            outcomes = await self.store.write([write for _, write, _ in writes])
+        finally:
+            self._asked_s = None
+        metrics.KEPT.observe(time.monotonic() - began_s)
+        self._has_answered()
+        for (kept, write, made), outcome in zip(writes, outcomes, strict=True):
+            if outcome is Outcome.GONE and self._was_away:
+                await self._revive(kept)
+                continue
+            kept.written(write, outcome, made)
+            if outcome in (Outcome.AWAY, Outcome.MISSING):
+                self._soon.add(kept)
+
+    async def _revive(self, kept: Kept) -> None:
+        """A session that the store lost while it was away is ours, and nobody else's."""
+        write = kept.whole()
+        if write is None or write.state is None:
+            kept.free()  # until nothing of it runs
+            self._soon.add(kept)
+            return
+        made = kept.journal.seq
+        try:
+            await self.store.create(kept.session_id, kept.meta, write.state, kept.epoch + 1)
+        except Taken:
+            kept.lose(Outcome.MOVED)
+            return
+        kept.epoch += 1
+        write = replace(write, epoch=kept.epoch)
+        [outcome] = await self.store.write([write])
+        kept.written(write, outcome, made)
+
+    async def _mark_on(self) -> None:
+        await self._mark.wait()
+        self._mark.clear()
+        moved, self._moved = self._moved, set()
+        if self.is_well:
+            await self.store.mark({k.session_id: (k.epoch, k.mark()) for k in moved})
+        await asyncio.sleep(MARK_S)
+
+    async def _beat_on(self) -> None:
+        await self.store.beat(list(self._sessions))
+        self._has_answered()
+        await asyncio.sleep(self._ttl_s / 3)
+
+    async def _watch(self) -> None:
+        """Ask now and then, when nobody else does; look after a write that takes long."""
+        await asyncio.sleep(_WATCH_S)
+        now_s = time.monotonic()
+        _ = self.doubts
+        if self._asked_s is not None and now_s - self._asked_s > PATIENCE_S:
+            self._is_away("it takes long")
+        late = [kept for kept in self._soon if self.is_well]
+        self._soon -= set(late)
+        for kept in late:
+            self.now(kept)
+        if now_s - self._answered_s > _LOOK_S or not self.is_well:
+            await self.store.ping()
+            self._has_answered()
+
+    def _has_answered(self) -> None:
+        self._answered_s = time.monotonic()
+        if self.is_well:
+            return
+        self.is_well = True
+        metrics.DEGRADED.set(0)
+        if self._away_since_s is None:
+            return
+        away_s = round(time.monotonic() - self._away_since_s, 1)
+        log.warning("store back", extra={"seconds": away_s, "sessions": len(self._sessions)})
+        self._away_since_s = None
+        for kept in self._sessions.values():
+            self._now[kept.session_id] = kept
+            self._moved.add(kept)
+        self._wake.set()
+        self._mark.set()
+
+    def _is_away(self, why: str) -> None:
+        """Degraded mode: sessions go on without the store."""
+        if self.is_well or self._away_since_s is None:
+            self._away_since_s = time.monotonic()
+            log.error("store away", extra={"reason": why, "sessions": len(self._sessions)})
+        self.is_well, self._was_away = False, True
+        metrics.DEGRADED.set(1)
+        for kept in [*self._now.values(), *self._soon]:
+            kept.free()

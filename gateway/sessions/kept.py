@@ -1,0 +1,207 @@
+"""One session that is kept: what of it the store has, and who waits for that."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from gateway.flag import Flag
+from gateway.ids import Ids
+from gateway.realtime import effects as do
+from gateway.realtime import signals as sig
+from gateway.realtime.effects import Effect
+from gateway.realtime.server_events import AudioDelta
+from gateway.realtime.session import Session
+from gateway.sessions.journal import Input, Journal, Mark
+from gateway.sessions.resume import state_of
+from gateway.sessions.store import Meta, Outcome, Write
+
+STATE_BYTES = 64 << 10
+"""A journal that is longer is replaced by a snapshot, as soon as nothing runs."""
+MOST_UNWRITTEN = 2 << 20  # bytes of one session, while the store is away
+
+
+class Lost(Exception):
+    """The session is not ours any more."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.name.lower())
+        self.outcome = outcome
+
+
+class Writer(Protocol):
+    """Writes for all sessions of a process."""
+
+    def now(self, kept: Kept) -> None:
+        """Somebody waits for what it has to write."""
+
+    def soon(self, kept: Kept) -> None:
+        """It has something to write."""
+
+    def moved(self, kept: Kept) -> None:
+        """It has another mark."""
+
+    @property
+    def doubts(self) -> int:
+        """How often this process may have slept for so long that its sessions moved."""
+
+    async def confirm(self, kept: Kept) -> None:
+        """Ask the store whether a session is still ours; it is told."""
+
+
+class Kept:
+    def __init__(
+        self,
+        session: Session,
+        ids: Ids,
+        journal: Journal,
+        meta: Meta,
+        *,
+        epoch: int,
+        writer: Writer,
+    ) -> None:
+        self.session, self.journal, self.meta, self.epoch = session, journal, meta, epoch
+        self._ids, self._writer = ids, writer
+        self._unwritten: list[bytes] = []
+        self._first = journal.next  # number of the first of them
+        self._journal_bytes, self._state_bytes = 0, 0
+        self._needs_state = False
+        self._kept = journal.next  # entries that the store has
+        self._is_free = False
+        self._outcome: Outcome | None = None
+        self._changed = Flag()
+        self._facts: deque[tuple[int, do.Fact]] = deque()
+        self._sent = self._made = journal.seq
+        self.doubts = writer.doubts
+        self.keep_fact: Callable[[do.Fact], None] = lambda fact: None
+        """Takes each fact, once it is kept."""
+        self.lost: Callable[[Outcome], None] = lambda outcome: None
+        """Called when the session is not ours any more."""
+
+    @property
+    def session_id(self) -> str:
+        return self.session.identity.session_id
+
+    def note(self, event: Input, effects: Sequence[Effect], raw: str | bytes = "") -> int:
+        """See `Journal.note`. Returns 0 if nobody need wait for it."""
+        after = self.journal.note(event, effects, raw)
+        if self.journal.is_clean:
+            self._writer.moved(self)
+            return 0
+        if isinstance(event, sig.ReplyThought | sig.SpeechStarted) or any(map(_shows, effects)):
+            self._writer.now(self)
+            return after
+        self._writer.soon(self)
+        return 0
+
+    def fact(self, fact: do.Fact, after: int) -> None:
+        """Tell history, once that many entries are kept."""
+        if self._is_free or after <= self._kept:
+            self.keep_fact(fact)
+        else:
+            self._facts.append((after, fact))
+
+    async def until(self, after: int) -> None:
+        """Wait until so many entries are kept; not while the store is away.
+
+        Raises:
+            Lost: the session is not ours any more.
+        """
+        while self._outcome is None and after > self._kept and not self._is_free:
+            self._changed.clear()
+            await self._changed.wait()
+        if self.doubts != self._writer.doubts:
+            await self._writer.confirm(self)
+        if self._outcome is not None:
+            raise Lost(self._outcome)
+
+    def was_sent(self, seq: int) -> None:
+        """The client has been sent that event, and all before it."""
+        self._sent = seq
+        self._writer.moved(self)
+
+    def mark(self) -> bytes:
+        journal = self.journal
+        return _encode(Mark(self._made, self._sent, journal.samples, journal.played))
+
+    def write(self) -> Write | None:
+        """What to write now; None if there is nothing, or it has to wait for a snapshot."""
+        entries = self.journal.take()
+        self._unwritten += entries
+        self._journal_bytes += sum(map(len, entries))
+        is_long = self._journal_bytes > max(STATE_BYTES, self._state_bytes // 2)
+        whole = self.whole() if self._needs_state or is_long else None
+        if whole is not None or self._needs_state:
+            return whole
+        if not self._unwritten:
+            return None
+        return Write(self.session_id, self.epoch, self._first, tuple(self._unwritten))
+
+    def whole(self) -> Write | None:
+        """A snapshot instead of the journal; None while something runs."""
+        self.journal.settle()
+        self._unwritten += self.journal.take()
+        state = state_of(self.session, self._ids, self.journal.seq)
+        if state is None:
+            return None
+        self._state_bytes, self._journal_bytes = len(state), 0
+        return Write(self.session_id, self.epoch, self.journal.next, state=state)
+
+    def written(self, write: Write, outcome: Outcome, made: int) -> None:
+        """What became of it.
+
+        Args:
+            made: The number of the last event when it was written.
+        """
+        match outcome:
+            case Outcome.KEPT:
+                self._has(write)
+                self._made = made
+            case Outcome.MISSING:
+                self._needs_state = True
+            case Outcome.AWAY:
+                self.free()
+            case Outcome.MOVED | Outcome.GONE:
+                self.lose(outcome)
+
+    def free(self) -> None:
+        """The store is away: nobody waits for it."""
+        self._is_free = True
+        self._release()
+        if sum(map(len, self._unwritten)) > MOST_UNWRITTEN:
+            self._unwritten, self._needs_state = [], True
+
+    def lose(self, outcome: Outcome) -> None:
+        """The session is not ours any more. What was not kept never was."""
+        if self._outcome is None:
+            self._outcome = outcome
+            self._facts.clear()
+            self._changed.set()
+            self.lost(outcome)
+
+    def _has(self, write: Write) -> None:
+        self._kept = write.first + len(write.entries)
+        del self._unwritten[: self._kept - self._first]
+        self._first = self._kept
+        self._is_free = False
+        if write.state is not None:
+            self._needs_state = False
+        self._release()
+
+    def _release(self) -> None:
+        while self._facts and (self._is_free or self._facts[0][0] <= self._kept):
+            self.keep_fact(self._facts.popleft()[1])
+        self._changed.set()
+
+
+def _shows(effect: Effect) -> bool:
+    """Whether anybody sees it."""
+    if isinstance(effect, do.Send):
+        return not isinstance(effect.event, AudioDelta)
+    return isinstance(effect, do.Record)
+
+
+_encode = msgspec.msgpack.Encoder().encode

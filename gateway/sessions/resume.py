@@ -1,0 +1,150 @@
+"""A session as another process left it: made from what was kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gateway.ids import Ids
+from gateway.realtime import effects as do
+from gateway.realtime import signals as sig
+from gateway.realtime.dialects import Dialect
+from gateway.realtime.effects import Effect
+from gateway.realtime.server_events import AudioDelta, ResponseDone, ServerEvent
+from gateway.realtime.session import Session
+from gateway.realtime.snapshot import Saved, dump, load
+from gateway.sessions.journal import Input, Journal, Mark, Opened, Position, inputs
+from gateway.sessions.store import Found
+
+OpenSession = Callable[[Saved, Ids], Session]
+"""Makes the session that a snapshot is to be restored into."""
+
+
+class State(msgspec.Struct, frozen=True):
+    """What the store keeps as a session's state."""
+
+    seed: bytes
+    n_ids: int
+    seq: int
+    """The number of the last event."""
+    session: bytes
+
+
+def state_of(session: Session, ids: Ids, seq: int) -> bytes | None:
+    """The state to keep; None while something of the session runs."""
+    saved = session.save()
+    if saved is None:
+        return None
+    return _encode(State(ids.seed, ids.n, seq, dump(saved)))
+
+
+@dataclass(slots=True)
+class Restored:
+    """A session to go on with."""
+
+    session: Session
+    ids: Ids
+    journal: Journal
+    unsent: list[tuple[int, ServerEvent]] = field(default_factory=list)
+    """What the client has not been told, in order: the number of each event, and the event."""
+    facts: list[do.Fact] = field(default_factory=list)
+    """What its last process may not have told history; what it has may be told again."""
+
+
+def restore(
+    found: Found, open_session: OpenSession, dialect: Dialect, last: Position | None
+) -> Restored:
+    """
+    Args:
+        dialect: Of the client, as it was when the session began.
+        last: What the client says it had last; None if it does not say.
+
+    Raises:
+        UnknownFormat: a newer version of this program kept it.
+    """
+    state = msgspec.msgpack.decode(found.state, type=State)
+    saved = load(state.session)
+    ids = Ids(state.seed)
+    session = open_session(saved, ids)
+    session.restore(saved)
+    ids.n = state.n_ids
+    replay = _Replay(session, state.seq, saved.microphone.appended)
+    for event in inputs(found.entries, dialect):
+        replay.take(event, dialect)
+    first = found.first + len(found.entries)
+    journal = Journal(session, first=first)
+    restored = Restored(session, ids, journal, facts=replay.facts)
+    mark = msgspec.msgpack.decode(found.mark, type=Mark) if found.mark else None
+    for event in replay.missed(mark, last):
+        journal.note(event, replay.take(event, dialect))
+    restored.unsent = replay.since(_had(mark, last, replay.seq))
+    journal.seq, journal.samples, journal.played = replay.seq, replay.samples, replay.played
+    return restored
+
+
+def _had(mark: Mark | None, last: Position | None, seq: int) -> int:
+    """The number of the last event that the client has had.
+
+    Events are kept before they are sent, and sent at once. So a client that does not say has
+    had them all, unless the last process had fallen behind.
+    """
+    if last is not None:
+        return last.seq
+    if mark is not None and mark.sent < mark.made:
+        return mark.sent
+    return seq
+
+
+class _Replay:
+    def __init__(self, session: Session, seq: int, samples: int) -> None:
+        self._session = session
+        self.seq, self.samples = seq, samples
+        self.played: dict[str, int] = {}
+        self.facts: list[do.Fact] = []
+        self._sent: list[tuple[int, ServerEvent]] = []
+
+    def take(self, event: Input, dialect: Dialect) -> list[Effect]:
+        if isinstance(event, Opened):
+            effects = self._session.open()
+        else:
+            effects = self._session.receive(event)
+        if isinstance(event, sig.AudioPassed):
+            self.samples += event.n_samples
+        if isinstance(event, sig.ReplyPlayed):
+            before = self.played.get(event.response_id, 0)
+            self.played[event.response_id] = before + event.n_bytes
+        self._see(effects, dialect)
+        return effects
+
+    def _see(self, effects: Iterable[Effect], dialect: Dialect) -> None:
+        for effect in effects:
+            if isinstance(effect, do.Send) and not isinstance(effect.event, AudioDelta):
+                self.seq += 1
+                self._sent.append((self.seq, effect.event))
+                if isinstance(effect.event, ResponseDone):
+                    self.played.pop(effect.event.response["id"], None)
+                for _ in dialect.encode(effect.event, str):
+                    pass  # it remembers what it said
+            elif isinstance(effect, do.Record):
+                self.facts.append(effect.fact)
+
+    def missed(self, mark: Mark | None, last: Position | None) -> list[sig.Signal]:
+        """Audio that went by after the last entry."""
+        events: list[sig.Signal] = []
+        if mark is not None and mark.samples > self.samples:
+            events.append(sig.AudioPassed(mark.samples - self.samples))
+        played = {**self.played, **(mark.played if mark is not None else {})}
+        if len(played) == 1 and last is not None and last.audio_bytes is not None:
+            played = dict.fromkeys(played, last.audio_bytes)
+        for response_id, n_bytes in played.items():
+            if (more := n_bytes - self.played.get(response_id, 0)) > 0:
+                events.append(sig.ReplyPlayed(response_id, more))
+        return events
+
+    def since(self, seq: int) -> list[tuple[int, ServerEvent]]:
+        return [(n, event) for n, event in self._sent if n > seq]
+
+
+_encode = msgspec.msgpack.Encoder().encode
