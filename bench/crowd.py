@@ -145,12 +145,13 @@ class Crowd:
 
     async def _open(self, source: str) -> None:
         loop = asyncio.get_running_loop()
+        host, port = self._address
         try:
             async with asyncio.timeout(OPEN_S):
                 _, client = await loop.create_connection(
-                    lambda: Client(self.tally), *self._address, local_addr=(source, 0)
+                    lambda: Client(self.tally), host, port, local_addr=(source, 0)
                 )
-                client.say(request("%s:%d" % self._address, self._path, self._headers))
+                client.say(request(f"{host}:{port}", self._path, self._headers))
                 if client.opening is not None:
                     await client.opening
         except (OSError, TimeoutError):

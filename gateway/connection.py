@@ -15,7 +15,7 @@ from typing import assert_never
 
 from aiohttp import WSMsgType, web
 
-from gateway import endings, metrics, reply
+from gateway import endings, metrics
 from gateway.allowance import Share, too_many
 from gateway.conformance import Conformance
 from gateway.ears import Command, Ears
@@ -34,6 +34,7 @@ from gateway.sessions.journal import Opened
 from gateway.sessions.kept import Kept, Lost
 from gateway.sessions.resume import Restored
 from gateway.sessions.store import Outcome
+from gateway.speaking import Replies
 from gateway.stopwatch import Stopwatch
 from gateway.tools import Tools
 from gateway.words import Words
@@ -74,11 +75,12 @@ class Connection:
         self._ears = Ears(stage.backends, limits.stt_idle_s)
         self._tools = Tools(stage.backends, self.take)
         self._words = Words(stage.backends, self.take)
-        self._replies: dict[str, asyncio.Task[None]] = {}
+        self._replies = Replies(stage, self)
         self._listening: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
         self._watch = Stopwatch(time.monotonic)
         self._why: Ending | None = None
+        self._is_leaving, self._has_read_all = False, Flag()
         self._tasks: asyncio.TaskGroup
         self._scope = asyncio.timeout(None)
         self.has_left = Flag()
@@ -128,11 +130,14 @@ class Connection:
 
     async def drain(self) -> None:
         """Stop what runs; what is on its way to the client goes out. Then the connection ends."""
-        for task in self._replies.values():
-            task.cancel()
-        with suppress(TimeoutError):
+        self._replies.stop_all()
+        with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(FLUSH_S):
                 await self._outbox.emptied()
+                # What the client says until it has read this is kept, and done elsewhere.
+                self._is_leaving = True
+                await self._ws.send_frame(endings.RESTART_FRAME, WSMsgType.CLOSE)
+                await self._has_read_all.wait()
         self.end(endings.Drained())
 
     def _begin(self, restored: Restored | None) -> None:
@@ -166,7 +171,10 @@ class Connection:
         effects = self._session.receive(event)
         after = self.kept.note(event, effects, raw)
         for effect in effects:
-            self._do(effect, after)
+            if not self._is_leaving:
+                self._do(effect, after)
+            elif isinstance(effect, do.Send):
+                self._journal.stamp(effect.event)  # it is told elsewhere
 
     async def room(self) -> None:
         await self._outbox.room()
@@ -186,10 +194,10 @@ class Connection:
                 work = self._words.transcribe(effect, self._ears.how)
                 self._tasks.create_task(work, name=f"transcribe {effect.utterance}")
             case do.StartReply():
-                self._reply(effect)
+                self._watch.replying(effect.response_id)
+                self._replies.start(effect, self._tasks)
             case do.StopReply(response_id):
-                if response_id in self._replies:
-                    self._replies.pop(response_id).cancel()
+                self._replies.stop(response_id)
                 self._outbox.drop_audio(response_id)
             case do.CountRequest() | do.TellLimits():
                 self._count(effect)
@@ -212,20 +220,10 @@ class Connection:
         if self._listening is None and self._ears.has_sound:
             self._listening = self._tasks.create_task(self._ears.run(self.take), name="ears")
 
-    def _reply(self, start: do.StartReply) -> None:
-        rid = start.response_id
-        self._watch.replying(rid)
-        task = self._tasks.create_task(reply.run(start, self._stage, self), name=rid)
-        self._replies[rid] = task
-        task.add_done_callback(self._forget)
-
     def _await_words(self, utterance: str) -> None:
         after_s = self._ears.behind_s + self._limits.words_s
         overdue = self._words.overdue(utterance, after_s)
         self._tasks.create_task(overdue, name=f"words of {utterance}")
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._replies = {rid: live for rid, live in self._replies.items() if live is not task}
 
     async def _read(self) -> None:
         async for message in self._ws:
@@ -239,7 +237,8 @@ class Connection:
             del message  # the next one may be long in coming
             await self._ears.room()
             await self._outbox.room()
-        raise self._over(ClientLeft(self._ws.close_code))
+        self._has_read_all.set()
+        raise self._over(endings.Drained() if self._is_leaving else ClientLeft(self._ws.close_code))
 
     async def _client(self, event: ce.ClientEvent, raw: str) -> None:
         """An event of the client. Responses it asks for are counted, and refused beyond the

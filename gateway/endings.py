@@ -19,6 +19,7 @@ from gateway.realtime.server_events import Error
 
 RESTART_CLOSE = 1012
 """Clients that can reconnect do so at once."""
+RESTART_FRAME = RESTART_CLOSE.to_bytes(2, "big") + b"service restart"
 SAID_GOODBYE = {WSCloseCode.OK, WSCloseCode.GOING_AWAY, 1005}
 """Codes of a client that has done what it wanted; 1005 is that of none."""
 _GOODBYE_S = 2.0

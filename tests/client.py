@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from typing import Any
 
 import aiohttp
@@ -26,6 +27,7 @@ class RealtimeClient:
         self._ws = ws
         self.got: list[Event] = []
         self._ids: set[str] = set()
+        self._ahead = ""
 
     async def send(self, type_: str, **fields: Any) -> None:
         await self._ws.send_json({"type": type_, **fields})
@@ -52,11 +54,24 @@ class RealtimeClient:
 
     async def next(self) -> Event:
         async with asyncio.timeout(WAIT_S):
-            event: Event = wire.check(await self._ws.receive_json())
+            text = self._ahead or await self._ws.receive_str()
+        self._ahead = ""
+        event: Event = wire.check(json.loads(text))
         assert event["event_id"] not in self._ids
         self._ids.add(event["event_id"])
         self.got.append(event)
         return event
+
+    async def arrived(self) -> bool:
+        """Whether an event is there already, or comes within a moment."""
+        try:
+            async with asyncio.timeout(0.2):
+                message = await self._ws.receive()
+        except TimeoutError:
+            return False
+        assert message.type is aiohttp.WSMsgType.TEXT, message
+        self._ahead = message.data
+        return True
 
     async def until(self, *types: str) -> Event:
         """The next event of one of these types; those before it are in `got`."""

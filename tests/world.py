@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -27,6 +26,7 @@ from tests import babble, shapes
 from tests.babble import HTTP_ERROR, LOOK, PROMPTS, Tape
 from tests.ledger import Ledger
 from tests.script import event_of, pcm
+from tests.talker import Talker
 
 WORDS = "one two three"
 
@@ -45,14 +45,6 @@ class Ids:
         return (Ids, ())
 
 
-@dataclass
-class Reply:
-    """What a backend works on."""
-
-    start: do.StartReply
-    calls: dict[str, str | None] = field(default_factory=dict)  # arguments; None: all was said
-
-
 class World:
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
@@ -67,10 +59,12 @@ class World:
         self.steps = 0
         self.rejected = 0
         self.ms = 0  # of audio appended, about
+        self.raw: bytes | str = b""  # the client's last message
+        self.n_spoken = 0
         self.spoken: list[str] = []  # utterances that recognition found
         self.wordless: set[str] = set()  # utterances whose words will come
         self.stale: list[str] = []  # utterances whose words came
-        self.running: dict[str, Reply] = {}
+        self.talker = Talker(tape, lambda news: self.give(news))
         self.asked: set[str] = set()
         self.tools: dict[str, do.ListTools | do.CallTool] = {}
         self.late_tools: list[str] = []
@@ -118,7 +112,7 @@ class World:
 
     def _is_over(self, response: dict[str, Any], after: list[do.Effect]) -> None:
         """Whoever works on a response that is over has ended, or was told to stop."""
-        assert response["id"] not in self.running, "nobody stopped it"
+        assert response["id"] not in self.talker.running, "nobody stopped it"
         if response["status"] == "failed":
             assert not any(isinstance(effect, do.TellLimits) for effect in after)
         else:
@@ -132,9 +126,9 @@ class World:
                 lines = [line.item for line in effect.context]
                 assert all(getattr(item, "status", "") != "in_progress" for item in lines)
                 self.asked.add(rid)
-                self.running[rid] = Reply(effect)
+                self.talker.start(effect)
             case do.StopReply(rid):
-                del self.running[rid]
+                del self.talker.running[rid]
             case do.EndUtterance(name) | do.Transcribe(utterance=name):
                 assert name not in self.wordless, "two recordings under one name"
                 self.wordless.add(name)
@@ -149,10 +143,11 @@ class World:
 
     def client(self, type_: str, **fields: Any) -> list[do.Effect]:
         message = msgspec.json.encode({"type": type_, "event_id": "e", **fields})
-        given = self.dialect.decode(message)
-        return self._from_client(given, "e")
+        return self._from_client(message, "e")
 
-    def _from_client(self, given: ClientEvent, event_id: str | None) -> list[do.Effect]:
+    def _from_client(self, message: bytes | str, event_id: str | None) -> list[do.Effect]:
+        self.raw = message
+        given = self.dialect.decode(message)
         before = self._state() if self.tape.byte() % 4 == 0 else None
         effects = self.give(given)
         events = [event_of(effect) for effect in effects]
@@ -237,13 +232,13 @@ class World:
         assert self.client(type_, **fields)
 
     def sends_junk(self) -> None:
-        given = self.dialect.decode(babble.raw(self.tape))
-        assert len(self._from_client(given, None)) == 1
+        assert len(self._from_client(babble.raw(self.tape), None)) == 1
 
     # Recognition.
 
     def speech_starts(self) -> None:
-        name = f"u{len(self.spoken)}/1"
+        name = f"u{self.n_spoken}/1"
+        self.n_spoken += 1
         self.spoken.append(name)
         live, aside = self.ledger.active, self.ledger.aside
         effects = self.give(sig.SpeechStarted(name, max(0, self.ms - 300)))
@@ -293,50 +288,6 @@ class World:
 
     # Thinking and speaking.
 
-    def replies(self) -> None:
-        if not self.running:
-            return
-        rid = self.tape.pick(list(self.running))
-        news: list[sig.Reply] = [sig.ReplyText(rid, "Well"), sig.ReplyText(rid, " then.")]
-        if self.running[rid].start.voice:
-            ms = self.tape.pick([20, 500])
-            sound = pcm(ms) + bytes(2 * (self.tape.byte() % 3))
-            news += [sig.ReplyAudio(rid, sound), sig.ReplyAudio(rid, sound)]
-            news += [sig.ReplyTiming(rid, ((2, ms),)), sig.ReplyDegraded(rid, "a", "b")]
-        self.give(self.tape.pick(news))
-
-    def calls(self) -> None:
-        if not self.running:
-            return
-        rid = self.tape.pick(list(self.running))
-        reply = self.running[rid]
-        name = self.tape.pick([tool.name for tool in reply.start.tools] or ["f"])
-        call_id = f"{name}_{self.tape.pick([1, 2])}"
-        arguments = reply.calls.get(call_id, "")
-        if arguments is None:
-            return  # backends say no more of it
-        if self.tape.byte() % 2:
-            reply.calls[call_id] = arguments + "{"
-            self.give(sig.ReplyCall(rid, call_id, name, "{"))
-        else:
-            reply.calls[call_id] = None
-            self.give(sig.ReplyCallDone(rid, call_id, name, arguments and arguments + "}"))
-
-    def reply_ends(self) -> None:
-        if self.running:
-            rid = self.tape.pick(list(self.running))
-            how = self.tape.pick([None, None, "max_output_tokens", "content_filter", "failed"])
-            self._end(rid, how)
-
-    def _end(self, rid: str, how: str | None) -> None:
-        reply = self.running.pop(rid)
-        if how == "failed":
-            self.give(sig.ReplyFailed(rid, "llm_unavailable", "?"))
-            return
-        if any(arguments is not None for arguments in reply.calls.values()):
-            how = "max_output_tokens"  # cut off in the middle of a call
-        self.give(sig.ReplyEnded(rid, sig.Tokens(10, 4, 2), how))
-
     def late_news_come(self) -> None:
         if not self.ledger.ended:
             return
@@ -381,16 +332,20 @@ class World:
                     self._answer(item_id)
             for name in sorted(self.wordless):
                 self._words(name)
-        for rid in list(self.running):
-            self._end(rid, None)
+        for rid in list(self.talker.running):
+            self.talker.end(rid, None)
         while self.tools:
             self._answer(next(iter(self.tools)))
         assert not self.ledger.live, "a response waits for nobody"
         assert self.asked <= self.ledger.ended
 
 
+TALKS = (
+    Talker.replies, Talker.replies, Talker.replies, Talker.thinks_no_more, Talker.calls,
+    Talker.calls, Talker.reply_ends,
+)  # fmt: skip
 ACTIONS: list[Callable[[World], None]] = [
-    World.replies, World.replies, World.replies, World.calls, World.calls, World.reply_ends,
+    *(lambda world, talk=talk: talk(world.talker) for talk in TALKS),
     World.asks, World.asks, World.creates, World.creates, World.picks, World.picks, World.cancels,
     World.updates, World.updates, World.listens_otherwise, World.appends, World.ends_or_clears,
     World.is_silent_for_long, World.babbles, World.sends_junk, World.speech_starts,

@@ -92,7 +92,8 @@ class Admin:
         server = f"{BACKEND}/{place}"
         await self._do(f"set server {server} state maint")
         await self._do(f"set server {server} addr {host.strip('[]')} port {port}")
-        await self._do(f"set server {server} state ready")
+        # Down until its checks say otherwise: one that is listed need not be ready.
+        await self._do(f"set server {server} state ready; set server {server} health down")
 
     async def close(self, place: str) -> None:
         """Let no more clients go there; those who are there stay.

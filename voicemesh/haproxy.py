@@ -31,6 +31,7 @@ _GLOBAL = """\
 #   HAPROXY_MAXCONN              clients in all; two file descriptors each
 #   HAPROXY_SOURCE_MAX           clients of one address at a time
 #   HAPROXY_SOURCE_RATE          new requests of one address in ten seconds
+#   HAPROXY_SLOWSTART            how long a gateway that joins takes to get its whole share
 
 global
     maxconn "${HAPROXY_MAXCONN-100000}"
@@ -123,7 +124,7 @@ backend gateways
     # 404 is a gateway that drains: those it has stay, nobody new is sent.
     http-check disable-on-404
     default-server check inter 500ms fastinter 200ms downinter 500ms fall 2 rise 2
-    default-server weight 32 slowstart 20s
+    default-server weight 32 slowstart "${HAPROXY_SLOWSTART-20s}"
     # Who refuses clients is gone, and is not asked again before it passes checks.
     default-server observe layer4 error-limit 3 on-error mark-down
 

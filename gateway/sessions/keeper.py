@@ -26,9 +26,11 @@ PATIENCE_S = 0.3
 _AGAIN_S = 0.5
 _LOOK_S = 1.0  # so that readiness is no older
 _WATCH_S = 0.1
-_SLEPT_S = 2.0  # above every delay of a process that runs
+_SLEPT_S = 0.35
+"""Who was not seen for so long may have been asleep, and its sessions may have moved."""
 _BATCH = 200  # sessions of one round trip
 _LAST_S = 1.0
+_CONFIRM_S = 2.0  # longer than any one command takes to fail
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +102,18 @@ class Keeper:
 
     async def confirm(self, kept: Kept) -> None:
         write = Write(kept.session_id, kept.epoch, kept.journal.next)
-        try:
-            [outcome] = await self.store.write([write])
-        except Unavailable:
-            return
+        began_s = time.monotonic()
+        while True:
+            try:
+                [outcome] = await self.store.write([write])
+                break
+            except Unavailable:
+                # What was under way when we fell asleep has timed out; the store may be there.
+                if time.monotonic() - began_s > _CONFIRM_S:
+                    outcome = Outcome.AWAY
+                    break
+                await asyncio.sleep(_WATCH_S)
+        log.info("owner confirmed", extra={"outcome": outcome.name.lower()})
         kept.doubts = self._doubts
         if outcome in (Outcome.MOVED, Outcome.GONE):
             kept.written(write, outcome, 0)

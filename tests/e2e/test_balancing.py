@@ -32,6 +32,7 @@ REALTIME = "/v1/realtime?model=gpt-realtime"
 def balanced() -> Iterator[Stack]:
     # Three that start at once on a small machine, and more connections than a caller makes.
     settings = {"GATEWAY_CONNECTS_PER_S": "0", "GATEWAY_REQUESTS_PER_MINUTE": "0"}
+    settings["HAPROXY_SLOWSTART"] = "1s"  # while shares grow, the hash changes
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)  # root's PostgreSQL runs as nobody and must get in
         arguments = ("--gateways", "3", "--haproxy")
@@ -46,6 +47,9 @@ async def http(balanced: Stack) -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(headers=headers, connector=connector) as http:
         await until_up(http, balanced, 3)
+        async with asyncio.timeout(20):
+            while not await have_equal_shares(http, balanced):
+                await asyncio.sleep(0.1)
         yield http
 
 
@@ -80,6 +84,12 @@ async def until_up(http: aiohttp.ClientSession, stack: Stack, n: int, limit_s: f
     async with asyncio.timeout(limit_s):
         while len(await ups(http, stack)) != n:
             await asyncio.sleep(0.05)
+
+
+async def have_equal_shares(http: aiohttp.ClientSession, stack: Stack) -> bool:
+    """Whether nobody's share still grows."""
+    weights = await per_place(http, stack, "weight")
+    return len({weights[place] for place in await ups(http, stack)}) == 1
 
 
 async def until_idle(http: aiohttp.ClientSession, stack: Stack) -> None:

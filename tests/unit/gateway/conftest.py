@@ -17,7 +17,8 @@ from tests.client import RealtimeClient
 from tests.fakes.backends import FakeBackends
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.store import MemoryStore, World
-from tests.unit.gateway.keys import KEY, keys_json
+from tests.unit.gateway.going_on import Backends, Frozen, House
+from tests.unit.gateway.keys import KEY, OTHER_KEY, keys_json
 
 
 class ListRecorder(Recorder):
@@ -39,7 +40,7 @@ class ListRecorder(Recorder):
 @pytest.fixture
 def keys_file(tmp_path):
     file = tmp_path / "keys.json"
-    file.write_text(keys_json({KEY: "acme"}))
+    file.write_text(keys_json({KEY: "acme", OTHER_KEY: "other"}))
     return file
 
 
@@ -68,6 +69,9 @@ def allowance_of(config: Config) -> LocalAllowance:
     return LocalAllowance(usual, time.monotonic)
 
 
+AT_ONCE = {"drain_s": 0.0}
+"""Whoever is still there when a test ends is hung up on."""
+
 Gateway = Callable[..., Awaitable[Any]]
 
 
@@ -76,7 +80,7 @@ def gateway(aiohttp_client, keys_file, backends, recorder, secrets, store) -> Ga
     """Starts one with settings of its own; returns a client without credentials."""
 
     async def start(**settings: Any) -> Any:
-        config = Config(keys_file=keys_file, **settings)
+        config = Config(keys_file=keys_file, **AT_ONCE | settings)
         parts = app.Parts(backends, recorder, secrets, store, allowance_of(config))
         return await aiohttp_client(app.build(config, parts))
 
@@ -111,3 +115,34 @@ async def client(connect) -> RealtimeClient:
     client = await connect()
     await client.until("session.created")
     return client
+
+
+Open = Callable[..., Awaitable[House]]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def house(aiohttp_client, keys_file, recorder, secrets, world) -> Open:
+    """Opens a gateway that shares its sessions with the others of the test."""
+
+    async def open_house(name: str = "gw_1", **settings: Any) -> House:
+        config = Config(keys_file=keys_file, **AT_ONCE | settings)
+        store, backends = Frozen(world, name), Backends()
+        parts = app.Parts(backends, recorder, secrets, store, allowance_of(config))
+        return House(await aiohttp_client(app.build(config, parts)), store, backends)
+
+    return open_house
+
+
+@pytest.fixture
+async def one(house) -> House:
+    return await house("gw_1")
+
+
+@pytest.fixture
+async def two(house) -> House:
+    return await house("gw_2")

@@ -7,6 +7,8 @@ import json
 from mesh import keys
 
 KEY = "sk-test-0123456789abcdef"
+OTHER_KEY = "sk-test-fedcba9876543210"
+"""Of another tenant."""
 PEPPER = "00ff"
 KEY_HASH = keys.hash_key(PEPPER, KEY)
 

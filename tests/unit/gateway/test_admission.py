@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway import admission
+from gateway.allowance import too_many
 from gateway.backends import Profile
 from gateway.client_secrets import Preset
 from gateway.models import Models
@@ -49,14 +50,67 @@ def test_azure_calls_the_model_a_deployment():
         ({"model": "gpt-4o-mini-transcribe"}, "invalid_model", 4000),
         ({"intent": "translation"}, "invalid_value", 4000),
         ({"intent": "transcription", "model": "ours"}, None, 4000),
-        ({"session_id": "sess_1"}, "session_not_found", 4004),
-        ({"call_id": "rtc_1"}, "session_not_found", 4004),
     ],
 )
 def test_what_cannot_be_served_is_refused_with_its_code(query, code, close):
     error = refused(query)
     assert error.refusal.code == code
     assert admission.close_code(error) == close
+
+
+def test_closes_are_those_of_the_contract():
+    assert admission.close_code(Refused(admission.NO_SESSION)) == 4004
+    assert admission.close_code(Refused(too_many(1.0))) == 1013
+    assert admission.close_code(Refused(admission.NO_BETA)) == 4000
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ({"session_id": "sess_1"}, {}),
+        ({"conversation_id": "sess_1"}, {}),
+        ({}, {"X-Session-Id": "sess_1"}),
+        ({"session_id": "sess_1"}, {"X-Session-Id": "sess_2"}),
+        ({"session_id": "sess_1", "conversation_id": "sess_2"}, {}),
+    ],
+)
+def test_a_session_to_go_on_with_is_named_in_the_query_or_in_a_header(query, headers):
+    assert admission.resumption(query, headers) == admission.Resumption("sess_1")
+
+
+def test_who_goes_on_may_say_what_was_heard_last():
+    asked = admission.resumption({"session_id": "sess_1", "last_event_id": "event_1"}, {})
+    assert asked == admission.Resumption("sess_1", "event_1")
+
+
+def test_an_empty_name_is_no_new_session():
+    assert admission.resumption({"session_id": "", "model": "ours"}, {}) is not None
+    assert admission.resumption({"model": "ours"}, {}) is None
+
+
+def test_names_that_are_too_long_are_cut():
+    query = {"session_id": "s" * 1000, "last_event_id": "e" * 1000}
+    asked = admission.resumption(query, {})
+    assert asked is not None
+    assert (len(asked.session_id), len(asked.last_event_id)) == (128, 128)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("sess_0123456789abcdefABCDE", True),
+        ("sess_0123456789abcdef", True),
+        ("sess_short", False),
+        ("sess_0123456789abcdef{}", False),
+        ("call_0123456789abcdef", False),
+        ("sess_" + "a" * 65, False),
+        ("", False),
+    ],
+)
+def test_a_balancers_name_has_the_form_of_ours(name, is_one):
+    found = admission.session_id_of({"X-New-Session-Id": name})
+    assert found == (name if is_one else None)
+    assert admission.session_id_of({"X-Session-Id": name}) is None
 
 
 @pytest.mark.parametrize(

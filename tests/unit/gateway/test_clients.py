@@ -230,7 +230,7 @@ async def test_words_are_timed_in_the_whole_reply(mesh):
         sig.ReplyAudio("resp_1", bytes(2 * MS)),
         sig.ReplyTiming("resp_1", ((8, 300),)),
         sig.ReplyAudio("resp_1", bytes(2 * MS)),
-        sig.ReplyTiming("resp_1", ((12, 500),)),
+        sig.ReplyTiming("resp_1", ((12, 500),), (12, 500)),
     ]
 
 

@@ -187,6 +187,7 @@ async def test_two_gateways_are_one_instance_and_end_with_it(tmp_path):
     finally:
         if parent.returncode is None:
             parent.kill()
+            await parent.wait()
 
 
 async def test_a_killed_parent_takes_its_gateways_along(tmp_path):

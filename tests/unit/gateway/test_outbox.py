@@ -4,17 +4,24 @@ import asyncio
 
 import pytest
 
-from gateway.outbox import HIGH_WATER, LIMIT, Outbox, SlowClient
+from gateway.outbox import HIGH_WATER, LIMIT, Coming, Outbox, Parcel, SlowClient
 from gateway.realtime.server_events import AudioCleared, AudioDelta, TextDelta
 
 
-def audio(response_id: str, pcm: bytes = b"\0\0") -> AudioDelta:
-    return AudioDelta(response_id, "item_1", 0, 0, pcm)
+def parcel(event: Coming, name: str = "event_1") -> Parcel:
+    return Parcel(event, name)
+
+
+CLEARED = parcel(AudioCleared())
+
+
+def audio(response_id: str, pcm: bytes = b"\0\0") -> Parcel:
+    return parcel(AudioDelta(response_id, "item_1", 0, 0, pcm))
 
 
 async def test_events_leave_in_the_order_they_came():
     outbox = Outbox()
-    events = [TextDelta("r", "i", 0, 0, str(n)) for n in range(5)]
+    events = [parcel(TextDelta("r", "i", 0, 0, str(n))) for n in range(5)]
     for event in events:
         outbox.put(event)
     assert [await outbox.get() for _ in events] == events
@@ -26,16 +33,16 @@ async def test_who_gets_waits_for_who_puts():
         got = tasks.create_task(outbox.get(), name="get")
         await asyncio.sleep(0)
         assert not got.done()
-        outbox.put(AudioCleared())
-    assert got.result() == AudioCleared()
+        outbox.put(CLEARED)
+    assert got.result() == CLEARED
 
 
 async def test_producers_wait_above_the_high_water_mark():
     outbox = Outbox()
     for _ in range(HIGH_WATER - 1):
-        outbox.put(AudioCleared())
+        outbox.put(CLEARED)
     await outbox.room()
-    outbox.put(AudioCleared())
+    outbox.put(CLEARED)
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(outbox.room(), name="room")
         await asyncio.sleep(0)
@@ -46,15 +53,15 @@ async def test_producers_wait_above_the_high_water_mark():
 async def test_a_client_that_reads_nothing_is_given_up():
     outbox = Outbox()
     for _ in range(LIMIT):
-        outbox.put(AudioCleared())
-    outbox.put(AudioCleared())
+        outbox.put(CLEARED)
+    outbox.put(CLEARED)
     with pytest.raises(SlowClient):
         await outbox.get()
 
 
 async def test_only_audio_of_the_stopped_reply_is_dropped():
     outbox = Outbox()
-    kept = [TextDelta("r1", "i", 0, 0, "x"), audio("r2"), AudioCleared()]
+    kept = [parcel(TextDelta("r1", "i", 0, 0, "x")), audio("r2"), CLEARED]
     for event in (audio("r1"), kept[0], audio("r1"), *kept[1:]):
         outbox.put(event)
     outbox.drop_audio("r1")
@@ -67,5 +74,23 @@ async def test_dropping_audio_makes_room():
         outbox.put(audio("r1"))
     outbox.drop_audio("r1")
     await outbox.room()
-    outbox.put(AudioCleared())
-    assert await outbox.get() == AudioCleared()
+    outbox.put(CLEARED)
+    assert await outbox.get() == CLEARED
+
+
+async def test_emptied_waits_until_nothing_is_left():
+    outbox = Outbox()
+    await outbox.emptied()
+    outbox.put(CLEARED)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(outbox.emptied(), name="emptied")
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        assert outbox
+        await outbox.get()
+    assert not outbox
+
+
+def test_an_event_that_is_said_in_several_messages_names_each():
+    name = parcel(AudioCleared(), "event_ab_7").ids()
+    assert [name(), name(), name()] == ["event_ab_7", "event_ab_7x1", "event_ab_7x2"]

@@ -9,25 +9,28 @@ import signal
 import aiohttp
 
 from tests import processes
+from tests.unit.gateway.probing import until_it_keeps_sessions
 from voicemesh import keys
 
 
-async def start(tmp_path, **env):
+async def start(tmp_path, redis_url, **env):
     key = keys.add(tmp_path / "keys.json", "tenant")
     settings = {
         "PORT": "0", "GATEWAY_METRICS_PORT": "0", "GATEWAY_PROCESSES": "1",
-        "GATEWAY_KEYS_FILE": str(tmp_path / "keys.json"),
+        "GATEWAY_KEYS_FILE": str(tmp_path / "keys.json"), "REDIS_URL": redis_url,
     }  # fmt: skip
     process = await processes.start("gateway", **settings, **env)
     port = (await processes.until(process, "listening"))["port"]
     return process, f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {key}"}
 
 
-async def test_it_answers_while_it_drains_and_says_that_it_does(tmp_path):
-    process, url, headers = await start(tmp_path, GATEWAY_DRAIN_S="20")
+async def test_it_answers_while_it_drains_and_says_that_it_does(tmp_path, redis_url):
+    process, url, headers = await start(tmp_path, redis_url, GATEWAY_DRAIN_S="20")
     async with aiohttp.ClientSession(headers=headers) as http:
-        # It does not read, so it does not answer the goodbye: the process waits for it.
+        await until_it_keeps_sessions(http, url)
         ws = await http.ws_connect(f"{url}/v1/realtime?model=gpt-realtime")
+        assert (await ws.receive_json())["type"] == "session.created"
+        # It reads no more, so it does not answer the goodbye: the process waits for it.
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):
             while (answer := await http.get(f"{url}/readyz")).status != 404:
@@ -42,11 +45,11 @@ async def test_it_answers_while_it_drains_and_says_that_it_does(tmp_path):
     assert await process.wait() == 0
 
 
-async def test_it_takes_all_the_file_descriptors_it_may_have(tmp_path):
+async def test_it_takes_all_the_file_descriptors_it_may_have(tmp_path, redis_url):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 512), hard))
     try:
-        process, _, _ = await start(tmp_path)
+        process, _, _ = await start(tmp_path, redis_url)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     try:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from gateway import reply
 from gateway.pacer import FRAME_BYTES, Wheel
 from gateway.realtime import signals as sig
-from gateway.realtime.effects import StartReply, Voice
+from gateway.realtime.effects import Begun, StartReply, Voice
 from gateway.reply import Stage
 from gateway.told import told
 from mesh.errors import Overloaded, Unavailable
@@ -57,14 +60,20 @@ def backends():
     return FakeBackends()
 
 
-@pytest.fixture
-async def stage(backends):
+@asynccontextmanager
+async def on_stage(backends):
     """A stage whose lead is longer than any answer here, so nothing is waited for."""
     async with asyncio.TaskGroup() as tasks:
         wheel = Wheel()
         turning = tasks.create_task(wheel.run(), name="wheel")
         yield Stage(backends, wheel, lead_s=60)
         turning.cancel()
+
+
+@pytest.fixture
+async def stage(backends):
+    async with on_stage(backends) as stage:
+        yield stage
 
 
 async def test_a_written_reply_is_text_and_its_end(stage, listener):
@@ -92,7 +101,97 @@ async def test_a_spoken_reply_ends_after_its_audio(stage, listener, backends):
 async def test_a_function_call_is_not_spoken(stage, listener, backends):
     backends.call = ("f", "{}")
     await reply.run(SPOKEN, stage, listener)
-    assert listener.kinds() == [sig.ReplyCall, sig.ReplyCall, sig.ReplyCallDone, sig.ReplyEnded]
+    called = [sig.ReplyCall, sig.ReplyCall, sig.ReplyCallDone]
+    assert listener.kinds() == [*called, sig.ReplyThought, sig.ReplyEnded]
+
+
+async def test_that_the_model_has_ended_is_told_before_all_is_spoken(stage, listener):
+    await reply.run(SPOKEN, stage, listener)
+    ended = sig.ReplyEnded("resp_1", sig.Tokens(input=10, output=2))
+    assert sig.ReplyThought("resp_1", ended) in listener.heard
+    assert listener.heard[-1] == ended
+
+
+class Rest(FakeBackends):
+    """Writes what is left of a reply, as the language tier does. Ends each piece of speech
+    with its word."""
+
+    def __init__(self, *answer: str) -> None:
+        super().__init__(answer=answer)
+        self.said: list[str] = []
+
+    @asynccontextmanager
+    async def think(self, start):
+        whole, self.answer = self.answer, tuple(_rest(self.answer, start.begun))
+        try:
+            async with super().think(start) as thoughts:
+                yield thoughts
+        finally:
+            self.answer = whole
+
+    @asynccontextmanager
+    async def speak(self, start):
+        async with super().speak(start) as speech:
+            say = speech.say
+
+            async def heard(text: str) -> None:
+                self.said.append(text)
+                await say(text)
+
+            speech.say = heard
+            yield speech
+
+
+def _rest(answer, begun):
+    text = "".join(answer).removeprefix(begun.text if begun else "")
+    return re.findall(r"\S+\s*", text)
+
+
+BEGUN = Begun("One two ", 4, 250, 100, None)
+
+
+async def test_a_reply_that_was_begun_goes_on_behind_what_was_heard(listener):
+    backends = Rest("One ", "two ", "three.")
+    async with on_stage(backends) as stage:
+        await reply.run(replace(SPOKEN, begun=BEGUN), stage, listener)
+    assert "".join(backends.said) == "two three."
+    texts = [s.delta for s in listener.heard if isinstance(s, sig.ReplyText)]
+    assert texts == ["three."], "what was written is not written again"
+    # Two words of 12,000 bytes, without what the client has had of the first.
+    assert len(listener.audio) == 2 * 12_000 - 100
+    timed = [s.words for s in listener.heard if isinstance(s, sig.ReplyTiming)]
+    assert timed == [((8, 500),), ((14, 750),)]
+
+
+async def test_what_was_sent_may_reach_into_a_later_piece(listener):
+    backends = Rest("One ", "two ", "three.")
+    begun = replace(BEGUN, sent_bytes=12_500)
+    async with on_stage(backends) as stage:
+        await reply.run(replace(SPOKEN, begun=begun), stage, listener)
+    assert len(listener.audio) == 2 * 12_000 - 12_500
+
+
+async def test_what_was_thought_to_its_end_is_only_spoken(stage, listener, backends):
+    ended = sig.ReplyEnded("resp_1", sig.Tokens(input=10, output=2))
+    begun = replace(BEGUN, ended=ended)
+    await reply.run(replace(SPOKEN, begun=begun), stage, listener)
+    assert backends.asked == []
+    assert len(listener.audio) == 12_000 - 100
+    assert listener.heard[-1] == ended
+
+
+async def test_what_was_spoken_to_its_end_only_ends(stage, listener, backends):
+    ended = sig.ReplyEnded("resp_1", sig.Tokens(input=10, output=2))
+    begun = replace(BEGUN, from_char=8, sent_bytes=0, ended=ended)
+    await reply.run(replace(SPOKEN, begun=begun), stage, listener)
+    assert listener.heard == [ended]
+    assert (backends.asked, backends.spoken) == ([], [])
+
+
+async def test_a_written_reply_that_was_thought_to_its_end_only_ends(stage, listener, backends):
+    ended = sig.ReplyEnded("resp_1", sig.Tokens(input=10, output=2))
+    await reply.run(replace(WRITTEN, begun=replace(BEGUN, ended=ended)), stage, listener)
+    assert (listener.heard, backends.asked) == ([ended], [])
 
 
 @pytest.mark.parametrize("start", [SPOKEN, WRITTEN])

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from gateway import tls
 from tests import processes
 from tests.client import RealtimeClient
+from tests.unit.gateway.probing import until_it_keeps_sessions
 from voicemesh import certificate, keys
 from voicemesh.plan import TlsFiles
 
@@ -63,6 +64,8 @@ async def gateway(files, tmp_path, **env):
     keys_file = tmp_path / "keys.json"
     env = {"GATEWAY_TLS_CERT_FILE": str(files.cert), "GATEWAY_TLS_KEY_FILE": str(files.key)} | env
     ports = {"PORT": "0", "GATEWAY_METRICS_PORT": "0", "GATEWAY_TLS_PORT": "0"}
+    ports["GATEWAY_PROCESSES"] = "1"
+    ports |= {"GATEWAY_PROCESSES": "1"}
     process = await processes.start("gateway", GATEWAY_KEYS_FILE=str(keys_file), **{**ports, **env})
     try:
         yield process
@@ -72,14 +75,18 @@ async def gateway(files, tmp_path, **env):
         await process.wait()
 
 
-async def test_the_same_is_served_with_tls_and_without(files, tmp_path):
+async def test_the_same_is_served_with_tls_and_without(files, tmp_path, redis_url):
     key = keys.add(tmp_path / "keys.json", "tenant")
     trusting = ssl.create_default_context(cafile=files.ca)
     headers = {"Authorization": f"Bearer {key}"}
-    async with gateway(files, tmp_path) as process, aiohttp.ClientSession(headers=headers) as http:
+    async with (
+        gateway(files, tmp_path, REDIS_URL=redis_url) as process,
+        aiohttp.ClientSession(headers=headers) as http,
+    ):
         secured = await processes.until(process, "listening")
         plain = await processes.until(process, "listening")
         assert (secured["tls"], plain["tls"]) == (True, False)
+        await until_it_keeps_sessions(http, f"http://127.0.0.1:{plain['port']}")
         for scheme, told in (("wss", secured), ("ws", plain)):
             url = f"{scheme}://127.0.0.1:{told['port']}/v1/realtime?model=gpt-realtime"
             async with http.ws_connect(url, ssl=trusting) as ws:

@@ -1,0 +1,63 @@
+"""How what waits for a client reaches it, and the sidebands of its session after it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from gateway import metrics
+from gateway.audience import Audience
+from gateway.conformance import Conformance
+from gateway.outbox import Parcel, SlowClient
+from gateway.realtime.dialects import Dialect
+from gateway.realtime.server_events import ServerEvent
+from gateway.sessions.kept import Kept
+
+SEND_S = 10.0  # a client that takes nothing for so long does not read
+
+
+class Delivery:
+    """To one client."""
+
+    __slots__ = ("_audience", "_conformance", "_dialect", "_kept", "_out", "_ws")
+
+    def __init__(
+        self,
+        ws: web.WebSocketResponse,
+        kept: Kept,
+        dialect: Dialect,
+        audience: Audience,
+        conformance: Conformance | None,
+    ) -> None:
+        self._ws, self._kept, self._dialect = ws, kept, dialect
+        self._audience, self._conformance = audience, conformance
+        self._out = metrics.EVENTS.labels("out")
+
+    async def send(self, parcel: Parcel) -> None:
+        """Once it is made and kept.
+
+        Raises:
+            SlowClient: the client does not take it.
+            ConnectionError: there is no client.
+            Lost: the session is not ours any more.
+        """
+        event = parcel.event
+        if isinstance(event, asyncio.Task):
+            event = await event
+        await self._kept.until(parcel.after)
+        if not parcel.to:
+            await self._tell(event, parcel)
+        self._kept.was_sent(parcel.seq)
+        self._audience.tell(event, parcel.ids(), parcel.to)
+
+    async def _tell(self, event: ServerEvent, parcel: Parcel) -> None:
+        for message in self._dialect.encode(event, parcel.ids()):
+            if self._conformance is not None:
+                self._conformance.check(message)
+            try:
+                async with asyncio.timeout(SEND_S):
+                    await self._ws.send_str(message.decode())
+            except TimeoutError:
+                raise SlowClient from None
+            self._out.inc()

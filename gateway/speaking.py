@@ -1,0 +1,39 @@
+"""The replies that one connection has under way."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway import reply
+from gateway.realtime.effects import StartReply
+from gateway.reply import Audience, Stage
+
+
+class Replies:
+    """Tasks by response id."""
+
+    def __init__(self, stage: Stage, audience: Audience) -> None:
+        self._stage, self._audience = stage, audience
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether any runs."""
+        return bool(self._running)
+
+    def start(self, start: StartReply, tasks: asyncio.TaskGroup) -> None:
+        rid = start.response_id
+        task = tasks.create_task(reply.run(start, self._stage, self._audience), name=rid)
+        self._running[rid] = task
+        task.add_done_callback(self._forget)
+
+    def stop(self, response_id: str) -> None:
+        """Stop one, if it runs."""
+        if response_id in self._running:
+            self._running.pop(response_id).cancel()
+
+    def stop_all(self) -> None:
+        for response_id in list(self._running):
+            self.stop(response_id)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._running = {rid: live for rid, live in self._running.items() if live is not task}
