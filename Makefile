@@ -22,7 +22,7 @@ GPU ?= $(if $(wildcard $(VENV)/.gpu),1)
 GPU_STAMP := $(if $(filter-out 0,$(GPU)),$(VENV)/.gpu)
 
 # Programs that tests need, and the Debian packages that have them.
-TEST_PROGRAMS := ps:procps node:nodejs npm:npm
+TEST_PROGRAMS := ps:procps node:nodejs npm:npm redis-server:redis-server haproxy:haproxy
 NODE_CLIENTS := tests/clients/node/node_modules/.stamp
 
 PY_FOLDERS := gateway stt_service tts_service llm_orchestrator persistence mesh voicemesh bench tests proto

@@ -18,18 +18,23 @@ import re
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from bench.fuzz import loud
 from bench.talkers import Heard, row, talk
 
 A_PROCESS = 12_000  # clients: each needs a file descriptor, and some machines allow 20,000
 WARM_UP = 100  # connections that open and close before anything is measured
 SETTLE_S = 3.0
 PATIENCE_S = 600.0  # until all are open
+MOST_LOGGED = 5  # kinds of errors that are shown
 
 SETTINGS = {
     "GATEWAY_CONNECTS_PER_S": "0",
@@ -227,6 +232,12 @@ def wrong(cost: Cost, asked: Load) -> list[str]:
     return found
 
 
+def _ended(line: str) -> str:
+    """A logged error without what differs: where its traceback ends, or what it says."""
+    said = msgspec.json.decode(line) if line.startswith("{") else {}
+    return str(said.get("exc_info", said.get("event", line))).rstrip()[-300:]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connections", type=int, default=2000)
@@ -248,8 +259,11 @@ def main() -> None:
             found = [pid for pid in pids if pid is not None]
             assert len(found) == given.processes, "a gateway is not running"
             cost = asyncio.run(measure(Server(ports, found, stack.key), load))
+        logged = Counter(_ended(line) for line in loud(Path(folder) / "logs"))
+        mistakes = wrong(cost, load)
+        mistakes += [f"logged {n} times: {line}" for line, n in logged.most_common(MOST_LOGGED)]
     print(report(cost, base, given.processes))
-    if mistakes := wrong(cost, load):
+    if mistakes:
         raise SystemExit("\n".join(mistakes))
 
 

@@ -248,8 +248,9 @@ def summary(runs: list[Run], restores_ms: list[float]) -> str:
 
 def restores(logs: Path) -> list[float]:
     """How long each restore took, in milliseconds, as the gateways logged it."""
-    lines = (line for file in sorted(logs.glob("gateway*.log")) for line in file.open())
-    entries = (msgspec.json.decode(line) for line in lines if '"session resumed"' in line)
+    files = sorted(logs.glob("gateway*.log"))
+    said = (entry for file in files for entry in file.read_text().splitlines())
+    entries = (msgspec.json.decode(entry) for entry in said if '"session resumed"' in entry)
     return [float(entry["took_ms"]) for entry in entries if "took_ms" in entry]
 
 

@@ -27,7 +27,7 @@ RECORDINGS = (
 FRAME_BYTES = 960  # 20 ms of PCM16 at 24 kHz
 FRAME_S = 0.02
 ASK_S = 0.1
-PAUSE_S = 3.0  # of silence behind a recording, in which the answer comes
+PAUSE_S = 7.0  # of silence behind a recording, in which the answer comes
 LAST_S = 2.0  # for answers that are still to come at the end
 
 

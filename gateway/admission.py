@@ -22,6 +22,7 @@ NO_BETA = Refusal(
     "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API.",
 )
 NO_SESSION = Refusal("session_not_found", "There is no session of that id that can be joined here.")
+CROWDED = Refusal("too_many_sidebands", "The session has as many sidebands as it may have.")
 FULL = Refusal("server_overloaded", "The server takes no new sessions now.", type=SERVER_ERROR)
 
 _BETA_HEADER, _BETA_PROTOCOL = "realtime=v1", "openai-beta.realtime-v1"
@@ -65,6 +66,13 @@ def resumption(query: Mapping[str, str], headers: Mapping[str, str]) -> Resumpti
         if asked is not None:
             return Resumption(asked[:128], query.get("last_event_id", "")[:128])
     return None
+
+
+def call_id(query: Mapping[str, str]) -> str | None:
+    """The running session that a client wants to join, beside its own client; None if it does
+    not want that."""
+    asked = query.get("call_id")
+    return None if asked is None else asked[:128]
 
 
 def session_id_of(headers: Mapping[str, str]) -> str | None:
@@ -135,7 +143,11 @@ def close_code(refused: Refused) -> int:
     return _CLOSES.get(refused.refusal.code or "", SHAPE_CLOSE)
 
 
-_CLOSES = {"session_not_found": SESSION_CLOSE, "rate_limit_exceeded": LATER_CLOSE}
+_CLOSES = {
+    "session_not_found": SESSION_CLOSE,
+    "rate_limit_exceeded": LATER_CLOSE,
+    "too_many_sidebands": LATER_CLOSE,
+}
 
 
 def _kind(query: Mapping[str, str], preset: Preset | None) -> Kind:

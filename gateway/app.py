@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from redis.asyncio import Redis
 
-from gateway import draining, handshake, messages, models, prompts
+from gateway import draining, handshake, models, prompts, revocation
 from gateway.allowance import Allowance, LocalAllowance, SameForAll
 from gateway.auth import DOORMAN, Doorman, Keyring
 from gateway.backends import Backends
@@ -27,15 +27,18 @@ from gateway.facts import Facts
 from gateway.ids import new_id
 from gateway.limits_file import TenantLimits
 from gateway.lobby import Lobby
+from gateway.messages import Messages
 from gateway.models import Models
 from gateway.opening import Opener
 from gateway.pacer import Wheel
 from gateway.recorder import Recorder
 from gateway.redis_allowance import RedisAllowance
+from gateway.relay import Relay
 from gateway.rest import (
     answers,
     audio_speech,
     audio_transcriptions,
+    calls,
     catalogue,
     client_secrets,
     probes,
@@ -47,6 +50,7 @@ from gateway.sessions.redis_store import RedisStore
 from gateway.sessions.store import Abandoned, Store
 from gateway.sessions.sweeper import sweep_forever
 from gateway.shared import GATEWAY, Gateway
+from gateway.sideband import Sidebands
 from gateway.spool import Spool
 from mesh.dial import Link
 from mesh.redis import connect
@@ -56,6 +60,7 @@ SECRET_BYTES_A_MINUTE = 4 << 20
 SWEEP_S = 5.0
 SWEEP_PATIENCE_S = 15.0  # beyond the time after which sessions are abandoned
 _LAST_FACTS_S = 2.0
+_LAST_NOTICES_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,7 @@ def build(config: Config, parts: Parts | None = None) -> web.Application:
                 yield
             finally:
                 await gateway.recorder.flush(timeout_s=_LAST_FACTS_S)
+                await gateway.sidebands.relay.flush(timeout_s=_LAST_NOTICES_S)
                 for task in running:
                     task.cancel()
                 for link in links:
@@ -130,7 +136,7 @@ def build(config: Config, parts: Parts | None = None) -> web.Application:
     app.on_shutdown.append(_hang_up)
     for path in handshake.PATHS:
         app.router.add_get(path, handshake.realtime)
-    for part in (audio_speech, audio_transcriptions, catalogue, client_secrets, probes):
+    for part in (audio_speech, audio_transcriptions, calls, catalogue, client_secrets, probes):
         part.add(app.router)
     return app
 
@@ -184,6 +190,7 @@ def _assemble(
         wheel=Wheel(),
         ready=ready if links else lambda: {},
         keeper=keeper,
+        sidebands=Sidebands(servers.store, Relay(servers.store), strict=config.strict_ga),
         lobby=Lobby(config, keeper, files.opener, files.models),
         connects=ConnectLimit(config.connects_per_s, time.monotonic),
         trusted=[ipaddress.ip_network(net) for net in config.trusted_proxies],
@@ -195,7 +202,7 @@ def _works(
     gateway: Gateway, links: tuple[Link, ...]
 ) -> list[tuple[str, Coroutine[Any, Any, None]]]:
     """What goes on as long as the process serves."""
-    store, recorder = gateway.keeper.store, gateway.recorder
+    store, recorder, sidebands = gateway.keeper.store, gateway.recorder, gateway.sidebands
     patience_s = gateway.config.resume_s + SWEEP_PATIENCE_S
 
     def bury(abandoned: Abandoned) -> None:
@@ -209,11 +216,17 @@ def _works(
         patience_s=patience_s,
         clock=time.monotonic,
     )
+    revoking = revocation.watch(
+        gateway.live, sidebands, gateway.doorman.knows, every_s=revocation.LOOK_S
+    )
     return [
         ("wheel", gateway.wheel.run()),
         ("recorder", recorder.run()),
         ("keeper", gateway.keeper.run()),
-        ("messages", messages.attend(store, gateway.live)),
+        ("messages", Messages(gateway.live, sidebands).attend(store)),
+        ("relay", sidebands.relay.run()),
+        ("sidebands", sidebands.run()),
+        ("revocation", revoking),
         ("sweeper", sweeping),
         *((f"watch {link.tier}", link.watch()) for link in links),
     ]

@@ -59,7 +59,10 @@ class Host(Protocol):
         """Do something beside everything else."""
 
     async def said(self, event: ce.ClientEvent, raw: OfSideband, sideband_id: str) -> None:
-        """A sideband's event, which may have to wait."""
+        """A sideband's event."""
+
+    async def room(self) -> None:
+        """Wait while much waits to be told."""
 
 
 def read(ga: Ga, message: str | bytes) -> ce.ClientEvent:
@@ -130,22 +133,22 @@ class Audience:
         """
         if not self._members or isinstance(event, AudioDelta):
             return
-        if to:
-            if (one := self._members.get(to)) is None:
-                return
-            one.is_listening = True
-        gateways: dict[str, list[str]] = {}
+        if to in self._members:
+            self._members[to].is_listening = True
+        gateways = self._listening(to)
+        for message in self._ga.encode(event, new_event_id) if gateways else ():
+            told = message if len(message) <= MOST_TOLD else _too_large(event)
+            for gateway_id, ids in gateways.items():
+                self._post(gateway_id, Told(self._session_id, ids, told))
+
+    def _listening(self, to: str) -> dict[str, list[str]]:
+        """By gateway."""
         self._forget_silent()
+        gateways: dict[str, list[str]] = {}
         for sideband_id, member in self._members.items():
             if sideband_id == to or (member.is_listening and not to):
                 gateways.setdefault(member.gateway_id, []).append(sideband_id)
-        if not gateways:
-            return
-        for message in self._ga.encode(event, new_event_id):
-            if len(message) > MOST_TOLD:
-                message = _too_large(event)
-            for gateway_id, ids in gateways.items():
-                self._post(gateway_id, Told(self._session_id, ids, message))
+        return gateways
 
     def end(self, *, is_last: bool) -> None:
         """There is nothing more to hear.
@@ -186,6 +189,7 @@ class Audience:
             self._n_unheard -= len(said.message)
             event = read(self._ga, said.message)
             await host.said(event, OfSideband(said.message), said.sideband_id)
+            await host.room()
         self._said = None
 
     def _dismiss(self, sideband_id: str, why: str) -> None:
@@ -199,7 +203,12 @@ class Audience:
                 del self._members[sideband_id]
 
 
+def refused(refusal: Refusal) -> bytes:
+    """How a sideband is told what is wrong."""
+    return encode(Error.of(refusal), event_id())
+
+
 def _too_large(event: ServerEvent) -> bytes:
     name = type(event).__struct_config__.tag
     message = f"An event of the session is too large to be told here: {name}."
-    return encode(Error.of(Refusal("event_too_large", message, type=SERVER_ERROR)), event_id())
+    return refused(Refusal("event_too_large", message, type=SERVER_ERROR))

@@ -132,6 +132,10 @@ class Doorman:
             raise Unauthorized(_unknown(secret))
         return Who(preset.tenant, preset.key_hash, preset)
 
+    def knows(self, key_hash: str) -> bool:
+        """Whether the key with that hash is let in, or has been revoked."""
+        return self._keyring.has(key_hash)
+
 
 DOORMAN = web.AppKey("doorman", Doorman)
 

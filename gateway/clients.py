@@ -63,14 +63,16 @@ class MeshBackends:
         self._tasks = tasks
         self._patience_s, self._llm_timeout_s = patience_s, llm_timeout_s
         self._profile = Profile()
+        self._by_profile: dict[Profile, MeshBackends] = {}  # of the operator: they are few
         self._stt_stub = stt_pb2_grpc.SttServiceStub(self.stt.channel)
         self._tts_stub = tts_pb2_grpc.TtsServiceStub(self.tts.channel)
         self._llm_stub = llm_pb2_grpc.LlmOrchestratorServiceStub(self.llm.channel)
 
     def with_profile(self, profile: Profile) -> MeshBackends:
-        other = copy.copy(self)
-        other._profile = profile
-        return other
+        if profile not in self._by_profile:
+            other = self._by_profile[profile] = copy.copy(self)
+            other._profile = profile
+        return self._by_profile[profile]
 
     @asynccontextmanager
     async def listen(self, how: Listening, from_sample: int) -> AsyncIterator[Microphone]:

@@ -9,26 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import assert_never
+from typing import Any, assert_never
 
 from aiohttp import WSMsgType, web
 
-from gateway import endings, metrics
-from gateway.allowance import Share, too_many
+from gateway import endings, metered, metrics
+from gateway.allowance import Share
+from gateway.audience import Audience
 from gateway.conformance import Conformance
+from gateway.delivery import ClientGone, Delivery
 from gateway.ears import Command, Ears
 from gateway.endings import ClientLeft, Ending, Expired, Limits
 from gateway.facts import Facts
 from gateway.flag import Flag
+from gateway.notices import ToOwner
 from gateway.outbox import Coming, Outbox, Parcel, SlowClient
 from gateway.realtime import client_events as ce
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.realtime.codec import BINARY
 from gateway.realtime.dialects import Dialect
-from gateway.realtime.server_events import RateLimitsUpdated, ServerEvent, SessionCreated
+from gateway.realtime.server_events import Error, RateLimitsUpdated, ServerEvent, SessionCreated
 from gateway.reply import Stage
 from gateway.sessions.journal import Opened
 from gateway.sessions.kept import Kept, Lost
@@ -37,9 +40,8 @@ from gateway.sessions.store import Outcome
 from gateway.speaking import Replies
 from gateway.stopwatch import Stopwatch
 from gateway.tools import Tools
-from gateway.words import Words
+from gateway.words import Words, overdue
 
-SEND_S = 10.0  # a client that takes nothing for so long does not read
 FLUSH_S = 1.0  # for what is on its way when a session moves
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Connection:
         stage: Stage,
         meter: Share,
         facts: Facts,
+        audience: Audience,
         limits: Limits,
         hang_up: Callable[[], None],
         conformance: Conformance | None = None,
@@ -67,15 +70,16 @@ class Connection:
             conformance: Checks every message that is sent.
         """
         self.kept, self._session, self._journal = kept, kept.session, kept.journal
-        self._dialect, self._meter, self._conformance = dialect, meter, conformance
+        self._dialect, self._meter, self.audience = dialect, meter, audience
+        self._delivery = Delivery(ws, kept, dialect, audience, conformance)
         self._ws, self._facts, self._limits, self.hang_up = ws, facts, limits, hang_up
         kept.keep_fact, kept.lost = facts.keep, self._lost
         self._outbox = Outbox()
         self._stage = stage
         self._ears = Ears(stage.backends, limits.stt_idle_s)
-        self._tools = Tools(stage.backends, self.take)
-        self._words = Words(stage.backends, self.take)
-        self._replies = Replies(stage, self)
+        self._tools = Tools(stage.backends)
+        self._words = Words(stage.backends)
+        self._replies = Replies(stage)
         self._listening: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
         self._watch = Stopwatch(time.monotonic)
@@ -107,12 +111,11 @@ class Connection:
                         await self._read()
                 except TimeoutError:
                     raise self._why or Expired() from None
-        except* Ending as group:
-            why = next(endings.leaves(group))
-        except* Exception:  # a bug: it ends this session and no other
-            log.exception("session failed")
+        except ExceptionGroup as group:  # the very one, which except* would not give
+            why = endings.found_in(group)
         finally:
             self._why = why
+            self.audience.end(is_last=why.is_last)
             metrics.SESSIONS.dec()
         return why
 
@@ -125,8 +128,10 @@ class Connection:
 
     async def moved(self) -> None:
         """Another connection wants the session: let it have it as it is."""
-        self.end(endings.Moved())
-        await self.has_left.wait()
+        self.end(endings.Superseded())
+        with suppress(TimeoutError):  # it can be claimed from a connection that hangs, too
+            async with asyncio.timeout(FLUSH_S):
+                await self.has_left.wait()
 
     async def drain(self) -> None:
         """Stop what runs; what is on its way to the client goes out. Then the connection ends."""
@@ -154,13 +159,16 @@ class Connection:
             self._send(event, self._journal.id_of(seq))
         self.take(sig.Resumed())
 
-    def take(self, event: ce.ClientEvent | sig.Signal, raw: str | bytes = "") -> None:
+    def take(
+        self, event: ce.ClientEvent | sig.Signal, raw: str | bytes = "", sideband_id: str = ""
+    ) -> None:
         """Decide on one input and set its effects going.
 
         No await: nothing can come between a decision and its effects.
 
         Args:
             raw: The message that a client's event was read from.
+            sideband_id: Who sent that, if not the client.
         """
         if self._why is not None:
             return  # news on its way while everything ends
@@ -172,18 +180,21 @@ class Connection:
         after = self.kept.note(event, effects, raw)
         for effect in effects:
             if not self._is_leaving:
-                self._do(effect, after)
+                self._do(effect, after, sideband_id)
             elif isinstance(effect, do.Send):
                 self._journal.stamp(effect.event)  # it is told elsewhere
 
     async def room(self) -> None:
         await self._outbox.room()
 
-    def _do(self, effect: do.Effect, after: int) -> None:  # noqa: C901 - a table
+    def _do(  # noqa: C901 - a table
+        self, effect: do.Effect, after: int, sideband_id: str = ""
+    ) -> None:
         """`after`: how much must be kept before anybody may hear of it."""
         match effect:
             case do.Send(event):
-                self._send(event, self._journal.stamp(event), after)
+                to = sideband_id if isinstance(event, Error) else ""
+                self._send(event, self._journal.stamp(event), after, to)
             case do.Hear() | do.HearFrom() | do.Listen() | do.ForgetAudio():
                 self._hear(effect)
             case do.EndUtterance():
@@ -191,18 +202,18 @@ class Connection:
                 self._await_words(effect.utterance)
                 self._hear(effect)
             case do.Transcribe():
-                work = self._words.transcribe(effect, self._ears.how)
+                work = self._words.transcribe(effect, self._ears.how, self.take)
                 self._tasks.create_task(work, name=f"transcribe {effect.utterance}")
             case do.StartReply():
                 self._watch.replying(effect.response_id)
-                self._replies.start(effect, self._tasks)
+                self._replies.start(effect, self._tasks, self)
             case do.StopReply(response_id):
                 self._replies.stop(response_id)
                 self._outbox.drop_audio(response_id)
             case do.CountRequest() | do.TellLimits():
                 self._count(effect)
             case do.ListTools() | do.CallTool() | do.DropTool():
-                self._tools.start(effect, self._tasks)
+                self._tools.start(effect, self._tasks, self.take)
             case do.Record(fact):
                 if isinstance(fact, do.ResponseKept):
                     self._watch.ended(fact.response_id)
@@ -210,8 +221,8 @@ class Connection:
             case _:
                 assert_never(effect)
 
-    def _send(self, event: Coming, event_id: str, after: int = 0) -> None:
-        self._outbox.put(Parcel(event, event_id, after, self._journal.seq))
+    def _send(self, event: Coming, event_id: str, after: int = 0, to: str = "") -> None:
+        self._outbox.put(Parcel(event, event_id, after, self._journal.seq, to))
         if self._writing is None:
             self._writing = self._tasks.create_task(self._write(), name="write")
 
@@ -222,15 +233,15 @@ class Connection:
 
     def _await_words(self, utterance: str) -> None:
         after_s = self._ears.behind_s + self._limits.words_s
-        overdue = self._words.overdue(utterance, after_s)
-        self._tasks.create_task(overdue, name=f"words of {utterance}")
+        given_up = overdue(utterance, after_s, self.take)
+        self._tasks.create_task(given_up, name=f"words of {utterance}")
 
     async def _read(self) -> None:
         async for message in self._ws:
             began_s = time.perf_counter()
             metrics.EVENTS.labels("in").inc()
             if message.type is WSMsgType.TEXT:
-                await self._client(self._dialect.decode(message.data), message.data)
+                await self.said(self._dialect.decode(message.data), message.data)
             else:
                 self.take(BINARY)
             metrics.MESSAGE.observe(time.perf_counter() - began_s)
@@ -240,45 +251,35 @@ class Connection:
         self._has_read_all.set()
         raise self._over(endings.Drained() if self._is_leaving else ClientLeft(self._ws.close_code))
 
-    async def _client(self, event: ce.ClientEvent, raw: str) -> None:
-        """An event of the client. Responses it asks for are counted, and refused beyond the
-        tenant's limit."""
-        if isinstance(event, ce.CreateResponse):
-            wait_s = await self._meter.take_request()
-            if wait_s is not None:
-                event = too_many(wait_s).of(event.event_id)
-        self.take(event, raw)
+    async def said(self, event: ce.ClientEvent, raw: str | bytes, sideband_id: str = "") -> None:
+        """Somebody's event, which may be refused beyond the tenant's limits."""
+        self.take(await metered.checked(self._meter, event), raw, sideband_id)
 
     async def _write(self) -> None:
-        out = metrics.EVENTS.labels("out")
         try:
             while self._outbox or self._replies or self._listening:
-                parcel = await self._outbox.get()
-                event = parcel.event
-                if isinstance(event, asyncio.Task):
-                    event = await event
-                await self.kept.until(parcel.after)
-                for message in self._dialect.encode(event, parcel.ids()):
-                    if self._conformance is not None:
-                        self._conformance.check(message)
-                    await self._send_message(message)
-                    out.inc()
-                self.kept.was_sent(parcel.seq)
+                await self._delivery.send(await self._outbox.get())
         except SlowClient:
             metrics.SLOW_CLIENTS.inc()
             raise self._over(endings.Slow()) from None
+        except ClientGone:
+            raise self._over(ClientLeft()) from None
         except Lost:
             return  # `_lost` has been told
         self._writing = None  # an idle connection has no use for it
 
-    async def _send_message(self, message: bytes) -> None:
-        try:
-            async with asyncio.timeout(SEND_S):
-                await self._ws.send_str(message.decode())
-        except TimeoutError:
-            raise SlowClient from None
-        except ConnectionError:
-            raise self._over(ClientLeft()) from None
+    def hear(self, sender: str, notice: ToOwner) -> bool:
+        """Something of a sideband; see Audience."""
+        if self._why is not None or self._is_leaving:
+            return False
+        return self.audience.hear(sender, notice, self)
+
+    def welcome(self, sideband_id: str) -> None:
+        # In the order of all else: what comes after it is news to the sideband.
+        self._send(SessionCreated(self._session.wire()), self._journal.beside(), to=sideband_id)
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks.create_task(work, name=name)
 
     def _count(self, what: do.CountRequest | do.TellLimits) -> None:
         if isinstance(what, do.CountRequest):

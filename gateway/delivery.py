@@ -17,6 +17,10 @@ from gateway.sessions.kept import Kept
 SEND_S = 10.0  # a client that takes nothing for so long does not read
 
 
+class ClientGone(Exception):
+    """There is no client any more."""
+
+
 class Delivery:
     """To one client."""
 
@@ -39,7 +43,7 @@ class Delivery:
 
         Raises:
             SlowClient: the client does not take it.
-            ConnectionError: there is no client.
+            ClientGone: see there.
             Lost: the session is not ours any more.
         """
         event = parcel.event
@@ -60,4 +64,6 @@ class Delivery:
                     await self._ws.send_str(message.decode())
             except TimeoutError:
                 raise SlowClient from None
+            except ConnectionError:
+                raise ClientGone from None
             self._out.inc()

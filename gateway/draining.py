@@ -12,12 +12,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 
 from gateway.connection import Connection
 
 SETTLE_S = 0.7
 """Balancers ask every half second whether we are ready."""
 _LOOK_S = 0.05
+_LEAVE_S = 3.0
 _MOST_SPREAD = 1 / 3  # of the time there is
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,13 @@ async def drain(live: Mapping[str, Connection], *, within_s: float, per_s: float
             for sid in left:
                 if is_late or (live[sid].is_quiet and due_s.get(sid, 0.0) <= loop.time()):
                     moving.add(sid)
-                    tasks.create_task(live[sid].drain(), name=f"move {sid}")
+                    tasks.create_task(_move(live[sid]), name=f"move {sid}")
             await asyncio.sleep(_LOOK_S)
     log.info("drained", extra={"sessions": len(moving)})
+
+
+async def _move(connection: Connection) -> None:
+    await connection.drain()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LEAVE_S):
+            await connection.has_left.wait()  # what is kept of it is all there

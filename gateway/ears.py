@@ -38,7 +38,8 @@ class Ears:
     def __init__(self, backends: Backends, idle_s: float) -> None:
         self._backends, self._idle_s = backends, idle_s
         self._how = do.Listening(None)
-        self._commands: deque[Command] = deque()
+        self._commands: deque[Command] | tuple[()] = ()
+        """Those that wait; () before the first sound, since an empty deque takes 760 bytes."""
         self._bytes = self._others = 0  # what waits: audio, and commands besides
         self._sample = 0  # of the session's clock, of the next audio to be passed on
         self._wake, self._room = Flag(), Flag(is_set=True)
@@ -51,6 +52,10 @@ class Ears:
         )
 
     def put(self, command: Command) -> None:
+        if isinstance(self._commands, tuple):
+            if not isinstance(command, do.Hear | do.EndUtterance):
+                return self._note(command)  # it holds when the stream opens
+            self._commands = deque()
         if isinstance(command, do.Hear):
             self._bytes += len(command.pcm)
             self._commands += _pieces(command)
@@ -112,6 +117,7 @@ class Ears:
 
     def _next(self) -> Command:
         """Take the next command; audio that follows audio comes with it, up to a piece."""
+        assert isinstance(self._commands, deque)
         command = self._commands.popleft()
         if isinstance(command, do.Hear):
             parts, size = [command.pcm], len(command.pcm)
@@ -127,15 +133,18 @@ class Ears:
             self._bytes -= len(command.pcm)
         else:
             self._others -= 1
-        if isinstance(command, do.Listen):
-            self._how = command.how
-        if isinstance(command, do.HearFrom):
-            self._sample = command.sample
+        self._note(command)
         if not self._commands:
             self._wake.clear()
         if not self._is_full:
             self._room.set()
         return command
+
+    def _note(self, command: Command) -> None:
+        if isinstance(command, do.Listen):
+            self._how = command.how
+        if isinstance(command, do.HearFrom):
+            self._sample = command.sample
 
     @property
     def _is_full(self) -> bool:

@@ -7,22 +7,27 @@ says goodbye, its time is over, somebody closes it, or we have a mistake.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aiohttp import WSCloseCode, web
 
+from gateway.garbage import forget_frames
 from gateway.ids import event_id
 from gateway.realtime.codec import encode
 from gateway.realtime.refusals import SERVER_ERROR, Refusal
 from gateway.realtime.server_events import Error
 
+AUTH_CLOSE = 3000
 RESTART_CLOSE = 1012
 """Clients that can reconnect do so at once."""
 RESTART_FRAME = RESTART_CLOSE.to_bytes(2, "big") + b"service restart"
 SAID_GOODBYE = {WSCloseCode.OK, WSCloseCode.GOING_AWAY, 1005}
 """Codes of a client that has done what it wanted; 1005 is that of none."""
 _GOODBYE_S = 2.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,12 @@ class Moved(Ending):
     reason, is_last = "moved", False
 
 
+class Superseded(Ending):
+    """Another connection to this gateway serves the session."""
+
+    reason, is_last = "moved", False
+
+
 class Drained(Ending):
     """This process ends; another gateway will serve the session."""
 
@@ -81,6 +92,12 @@ class Closed(Ending):
     """Somebody else ended the session."""
 
     reason = "closed"
+
+
+class Revoked(Ending):
+    """The API key that opened the session is no longer let in."""
+
+    reason = "revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +120,7 @@ def goodbye(why: Ending, session_id: str, session_s: float) -> Goodbye | None:
         case Expired():
             sentence = f"Your session hit the maximum duration of {round(session_s / 60)} minutes."
             return Goodbye(WSCloseCode.GOING_AWAY, sentence, Refusal("session_expired", sentence))
-        case Moved() | Drained() | Closed():
+        case Moved() | Superseded() | Drained() | Closed() | Revoked():
             return _PLAIN[type(why)]
         case ClientLeft() | Slow():
             return None
@@ -111,10 +128,21 @@ def goodbye(why: Ending, session_id: str, session_s: float) -> Goodbye | None:
             return _broken(session_id)
 
 
+REVOKED = Goodbye(
+    AUTH_CLOSE,
+    "authentication_error.api_key_revoked",
+    Refusal(
+        "api_key_revoked",
+        "The API key that opened this session has been revoked.",
+        type="authentication_error",
+    ),
+)
 _PLAIN: dict[type[Ending], Goodbye] = {
+    Superseded: Goodbye(RESTART_CLOSE, "the session is served elsewhere"),
     Moved: Goodbye(RESTART_CLOSE, "the session is served elsewhere"),
     Drained: Goodbye(RESTART_CLOSE, "service restart"),
     Closed: Goodbye(WSCloseCode.OK, "the session was closed"),
+    Revoked: REVOKED,
 }
 
 
@@ -128,13 +156,23 @@ def _broken(session_id: str) -> Goodbye:
     return Goodbye(WSCloseCode.INTERNAL_ERROR, SERVER_ERROR, refusal)
 
 
-def leaves(group: BaseExceptionGroup[Ending]) -> Iterator[Ending]:
-    """The endings in a group of groups."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
+def found_in(group: BaseExceptionGroup[BaseException]) -> Ending:
+    """Why a connection ends whose tasks failed. Anything but an Ending is a mistake of ours, and
+    ends this session and no other."""
+    found = list(_leaves(group))
+    endings = [error for error in found if isinstance(error, Ending)]
+    if len(endings) < len(found):
+        log.error("session failed", exc_info=group)
+    forget_frames(group)
+    return endings[0] if endings else Ending()
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for inner in error.exceptions:
+        yield from _leaves(inner)
 
 
 async def say(ws: web.WebSocketResponse, last: Goodbye) -> None:

@@ -10,8 +10,9 @@ import time
 
 from aiohttp import WSCloseCode, web
 
-from gateway import admission, auth, endings, metrics
+from gateway import admission, auth, endings, garbage, metrics, sideband
 from gateway.allowance import Share, too_many
+from gateway.audience import Audience
 from gateway.auth import PROTOCOL, Unauthorized, Who
 from gateway.conformance import Conformance
 from gateway.connection import Connection
@@ -19,6 +20,7 @@ from gateway.endings import Ending, Goodbye, Limits
 from gateway.facts import Facts
 from gateway.ids import new_id
 from gateway.lobby import Guest
+from gateway.realtime.dialects import Ga
 from gateway.realtime.refusals import Refused
 from gateway.reply import Stage
 from gateway.rest import answers
@@ -31,7 +33,6 @@ PATHS = ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime")
 
 MAX_MESSAGE = 21 << 20  # bytes: base64 of the largest append, with its JSON
 MOST_UNSENT = 64 << 10  # bytes in the kernel's send buffer of one client; it doubles that
-AUTH_CLOSE = 3000
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 async def realtime(request: web.Request) -> web.StreamResponse:
     """The WebSocket. What is wrong with the request is said on it: browsers see no status."""
     gateway = request.app[GATEWAY]
-    began_s = time.perf_counter()
+    began_s, call_id = time.perf_counter(), admission.call_id(request.query)
     if (wait_s := _no_room(gateway)) is not None:
         return web.json_response(
             answers.body(admission.FULL),
@@ -50,18 +51,23 @@ async def realtime(request: web.Request) -> web.StreamResponse:
         protocols=[PROTOCOL],
         compress=False,  # costs 91 KiB a connection and base64 hardly shrinks
         writer_limit=16384,  # else 4 MB of audio lie between us and a client that stalls
-        max_msg_size=MAX_MESSAGE,
+        max_msg_size=MAX_MESSAGE if call_id is None else sideband.MAX_MESSAGE,
         heartbeat=gateway.config.idle_ping_s,
         timeout=2.0,
         decode_text=True,
     )
+    transport = request.transport
     gateway.open.add(ws)  # before the first await: two must not share the last place
     try:
         await ws.prepare(request)
         _hold_little(request)
-        await _admit(ws, request, gateway, began_s)
+        if call_id is None:
+            await _admit(ws, request, gateway, began_s)
+        else:
+            await _join(ws, request, gateway, call_id)
     finally:
         gateway.open.discard(ws)
+        garbage.untie(request, ws, transport)
     return ws
 
 
@@ -95,15 +101,54 @@ async def _admit(
         who = await auth.who(request)
         guest = await _guest(request, gateway, who)
     except Refused as refused:
-        gateway.open.discard(ws)  # whom we say goodbye to takes nobody's place
-        metrics.HANDSHAKES.labels("refused").inc()
-        refusal = refused.refusal
-        reason = f"{refusal.type}.{refusal.code}" if refusal.code else refusal.type
-        return await endings.say(ws, Goodbye(_close_code(refused), reason, refusal))
+        return await _refuse(ws, gateway, refused)
     metrics.HANDSHAKES.labels("accepted").inc()
     if guest.restored is not None:
         metrics.RESUMED.observe(time.perf_counter() - began_s)
     await _serve(ws, request, gateway, guest)
+
+
+async def _join(
+    ws: web.WebSocketResponse, request: web.Request, gateway: Gateway, call_id: str
+) -> None:
+    """Serve a sideband, or say why not."""
+    try:
+        who = await auth.who(request)
+        await _count(gateway, who)
+    except Refused as refused:
+        return await _refuse(ws, gateway, refused)
+    with (
+        gateway.sidebands.new(call_id, who) as one,
+        logs.bound(tenant_id=who.tenant, session_id=call_id, correlation_id=new_id("corr")),
+    ):
+        try:
+            await gateway.sidebands.join(one)
+        except Refused as refused:
+            return await _refuse(ws, gateway, refused)
+        metrics.HANDSHAKES.labels("accepted").inc()
+        log.info("sideband joined", extra={"owner": one.owner})
+        last = await one.serve(ws, gateway.sidebands.relay)
+    log.info("sideband left", extra={"reason": last.why if last else "client_left"})
+    if last is not None:
+        await endings.say(ws, last)
+
+
+async def _refuse(ws: web.WebSocketResponse, gateway: Gateway, refused: Refused) -> None:
+    gateway.open.discard(ws)  # whom we say goodbye to takes nobody's place
+    metrics.HANDSHAKES.labels("refused").inc()
+    refusal = refused.refusal
+    reason = f"{refusal.type}.{refusal.code}" if refusal.code else refusal.type
+    await endings.say(ws, Goodbye(_close_code(refused), reason, refusal))
+
+
+async def _count(gateway: Gateway, who: Who) -> None:
+    """
+    Raises:
+        Refused: the tenant has asked for too much.
+    """
+    wait_s = await gateway.allowance.take_request(who.tenant)
+    if wait_s is not None:
+        raise Refused(too_many(wait_s))
 
 
 async def _guest(request: web.Request, gateway: Gateway, who: Who) -> Guest:
@@ -123,9 +168,7 @@ async def _guest(request: web.Request, gateway: Gateway, who: Who) -> Guest:
         who.preset,
         strict=gateway.config.strict_ga,
     )
-    wait_s = await gateway.allowance.take_request(who.tenant)
-    if wait_s is not None:
-        raise Refused(too_many(wait_s))
+    await _count(gateway, who)
     return await gateway.lobby.open(who, wanted, _balancers_id(request, gateway))
 
 
@@ -161,6 +204,7 @@ async def _serve(
             ),
             meter=Share(gateway.allowance, kept.meta.tenant),
             facts=facts,
+            audience=_audience(gateway, guest),
             limits=Limits(_left_s(guest), config.stt_idle_s, config.stt_words_s),
             hang_up=hang_up,
             conformance=Conformance(beta=guest.wanted.beta) if config.check_events else None,
@@ -175,6 +219,12 @@ async def _serve(
         await _end(ws, gateway, connection, why, facts)
 
 
+def _audience(gateway: Gateway, guest: Guest) -> Audience:
+    kept, dialect = guest.kept, guest.dialect
+    ga = dialect if isinstance(dialect, Ga) else Ga()
+    return Audience(kept.session_id, kept.meta.tenant, ga, gateway.sidebands.relay.put)
+
+
 async def _end(
     ws: web.WebSocketResponse, gateway: Gateway, connection: Connection, why: Ending, facts: Facts
 ) -> None:
@@ -183,11 +233,10 @@ async def _end(
     if isinstance(why, endings.Moved):
         metrics.MOVED.inc()
         keeper.drop(kept)
-    elif why.is_last:
-        facts.closed(why.reason)
-        keeper.drop(kept)
     else:
         await keeper.leave(kept)  # before the client can ask another gateway for it
+    if why.is_last:
+        facts.closed(why.reason)
     connection.has_left.set()
     if isinstance(why, endings.Slow):
         connection.hang_up()  # a close frame would wait behind what the client does not read
@@ -218,7 +267,7 @@ def _left_s(guest: Guest) -> float:
 
 def _close_code(refused: Refused) -> int:
     if isinstance(refused, Unauthorized):
-        return AUTH_CLOSE
+        return endings.AUTH_CLOSE
     if isinstance(refused, auth.Unready):
         return WSCloseCode.INTERNAL_ERROR  # clients that reconnect do so then
     return admission.close_code(refused)

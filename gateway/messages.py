@@ -1,56 +1,76 @@
-"""What other processes tell this one about its sessions, through its inbox."""
+"""What other processes tell this one, through its inbox."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import assert_never
 
 import msgspec
 
+from gateway import notices
 from gateway.connection import Connection
 from gateway.endings import Closed
+from gateway.notices import ABSENT, Batch, Close, Left, Message, Moved, Notice, Over, Told
 from gateway.sessions.store import Outcome, Store
+from gateway.sideband import Sidebands
 
 log = logging.getLogger(__name__)
 
 
-class Moved(msgspec.Struct, frozen=True, tag_field="kind", tag="moved"):
-    """Another gateway has claimed the session."""
+class Messages:
+    def __init__(self, live: Mapping[str, Connection], sidebands: Sidebands) -> None:
+        """
+        Args:
+            live: The sessions of this process, by id.
+            sidebands: Those of this process.
+        """
+        self._live, self._sidebands = live, sidebands
+        self._numbers: dict[str, int] = {}  # of the last batch of each sender
 
-    session_id: str
-    epoch: int
+    async def attend(self, store: Store) -> None:
+        """Do what is asked of this process, until cancelled."""
+        async for packed in store.inbox():
+            try:
+                message = notices.decode(packed)
+            except msgspec.MsgspecError:
+                log.warning("message not understood", extra={"bytes": len(packed)})
+                continue
+            try:
+                self.take(message)
+            except Exception:  # a bug: it must not keep the others from being heard
+                log.exception("message failed")
 
-
-class Close(msgspec.Struct, frozen=True, tag_field="kind", tag="close"):
-    """Somebody who may ends the session."""
-
-    session_id: str
-
-
-Message = Moved | Close
-
-_decoder = msgspec.msgpack.Decoder(Message)
-encode = msgspec.msgpack.Encoder().encode
-
-
-async def attend(store: Store, live: Mapping[str, Connection]) -> None:
-    """Do what is asked of the sessions of this process, until cancelled.
-
-    Args:
-        live: By id.
-    """
-    async for packed in store.inbox():
-        try:
-            message = _decoder.decode(packed)
-        except msgspec.MsgspecError:
-            log.warning("message not understood", extra={"bytes": len(packed)})
-            continue
-        connection = live.get(message.session_id)
-        if connection is None:
-            continue
+    def take(self, message: Message) -> None:
         match message:
-            case Moved(epoch=epoch):
-                if connection.kept.epoch < epoch:
+            case Moved(session_id, epoch):
+                connection = self._live.get(session_id)
+                if connection is not None and connection.kept.epoch < epoch:
                     connection.kept.lose(Outcome.MOVED)
-            case Close():
-                connection.end(Closed())
+            case Close(session_id):
+                if (connection := self._live.get(session_id)) is not None:
+                    connection.end(Closed())
+            case Batch():
+                self._batch(message)
+            case _:
+                assert_never(message)
+
+    def _batch(self, batch: Batch) -> None:
+        before = self._numbers.get(batch.sender)
+        self._numbers[batch.sender] = batch.number
+        if before is not None and batch.number != before + 1:
+            log.warning("batches missed", extra={"gateway": batch.sender})
+            self._sidebands.missed(batch.sender)
+            for connection in self._live.values():
+                connection.audience.deaf(batch.sender)
+        for notice in batch.notices:
+            self._notice(batch.sender, notice)
+
+    def _notice(self, sender: str, notice: Notice) -> None:
+        if isinstance(notice, Told | Over):
+            return self._sidebands.told(sender, notice)
+        connection = self._live.get(notice.session_id)
+        is_known = connection is not None and connection.hear(sender, notice)
+        if not is_known and not isinstance(notice, Left):
+            absent = Over(notice.session_id, [notice.sideband_id], ABSENT)
+            self._sidebands.relay.put(sender, absent)

@@ -54,4 +54,7 @@ RESUMED = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1),
 )
 RESUMES = Counter("gateway_resumes", "Sessions asked for by id, by how that ended.", ["result"])
+SIDEBANDS = Gauge("gateway_sidebands", "Open sidebands.")
+NOTICES = Counter("gateway_notices", "What was told to gateway processes, of sidebands.")
+NOTICES_DROPPED = Counter("gateway_notices_dropped", "What could not be told to them.")
 MOVED = Counter("gateway_moved", "Sessions that another gateway took over.")

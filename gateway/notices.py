@@ -105,7 +105,8 @@ def decode(packed: bytes) -> Message:
     Raises:
         msgspec.MsgspecError: it is none.
     """
-    return _decoder.decode(packed)
+    message: Message = _decoder.decode(packed)
+    return message
 
 
 def size(notice: Notice) -> int:

@@ -18,6 +18,7 @@ from gateway.realtime.snapshot import Saved
 class Opener:
     def __init__(self, config: Config, prompts: Stock) -> None:
         self._config, self._prompts = config, prompts
+        self._defaults: dict[Profile, Settings] = {}  # shared: there are few, and they never change
 
     def session(
         self,
@@ -35,16 +36,20 @@ class Opener:
         Raises:
             Refused: it asks for what there is not.
         """
-        config, words = self._config, profile.instructions
-        default = Settings(
-            instructions=config.instructions if words is None else words,
-            audio=Audio(output=AudioOutput(voice=profile.voice or config.voice)),
-        )
-        return self._made(identity, default, ids, asked)
+        if profile not in self._defaults:
+            self._defaults[profile] = self._default(profile)
+        return self._made(identity, self._defaults[profile], ids, asked)
 
     def restored(self, saved: Saved, ids: NewId) -> Session:
         """A session to be restored from that snapshot."""
         return self._made(saved.identity, saved.default, ids)
+
+    def _default(self, profile: Profile) -> Settings:
+        config, words = self._config, profile.instructions
+        return Settings(
+            instructions=config.instructions if words is None else words,
+            audio=Audio(output=AudioOutput(voice=profile.voice or config.voice)),
+        )
 
     def _made(
         self,

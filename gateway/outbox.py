@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,6 +32,8 @@ class Parcel:
     """How much must be kept of the session before the client may hear of it."""
     seq: int = 0
     """The number of the session's last event, up to this one."""
+    to: str = ""
+    """The sideband that alone hears of it."""
 
     def ids(self) -> Callable[[], str]:
         """Names of the messages that say it."""
@@ -49,7 +50,7 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._events: deque[Parcel] = deque()
+        self._events: list[Parcel] = []  # never so many that a deque would pay
         self._wake, self._room, self._empty = Flag(), Flag(is_set=True), Flag(is_set=True)
 
     def __bool__(self) -> bool:
@@ -63,11 +64,11 @@ class Outbox:
     def drop_audio(self, response_id: str) -> None:
         """Forget audio of a stopped reply that has not been sent yet."""
         if self._events:
-            self._events = deque(
+            self._events = [
                 p
                 for p in self._events
                 if not (isinstance(p.event, AudioDelta) and p.event.response_id == response_id)
-            )
+            ]
             self._update()
 
     async def room(self) -> None:
@@ -87,7 +88,7 @@ class Outbox:
             await self._wake.wait()
         if len(self._events) > LIMIT:
             raise SlowClient
-        parcel = self._events.popleft()
+        parcel = self._events.pop(0)
         self._update()
         return parcel
 

@@ -12,13 +12,14 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from gateway import app, tls
+from gateway import app, garbage, tls
 from gateway.config import Config
 from gateway.ids import new_id
 from gateway.limits_file import LimitsFileError
 from gateway.models import ModelsFileError
 from gateway.prompts import PromptsFileError
 from gateway.registration import listed
+from gateway.shared import GATEWAY
 from gateway.spool import SpoolError
 from mesh import metrics
 from mesh.keys import KeyFileError
@@ -55,8 +56,16 @@ async def serve(settings: Config) -> None:
             if settings.tls_port is not None:
                 await _listen(runner, settings.host, "GATEWAY_TLS_PORT", settings.tls_port, secured)
             port = await _listen(runner, settings.host, "PORT", settings.port, None)
-            async with listed(settings.redis_url, new_id("gw"), settings.host, port):
+            gateway = built[GATEWAY]
+            garbage.begin()
+            async with (
+                listed(settings.redis_url, new_id("gw"), settings.host, port),
+                asyncio.TaskGroup() as tasks,
+            ):
+                collecting = garbage.collect_when_quiet(lambda: len(gateway.open))
+                tidying = tasks.create_task(collecting, name="collect garbage")
                 await _asked_to_stop()
+                tidying.cancel()
             log.info("draining")
             # Before the runner, whose first act is to listen no more: a balancer must be told
             # that we drain, and who comes in between that it should go elsewhere.

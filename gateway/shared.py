@@ -21,6 +21,7 @@ from gateway.opening import Opener
 from gateway.pacer import Wheel
 from gateway.recorder import Recorder
 from gateway.sessions.keeper import Keeper
+from gateway.sideband import Sidebands
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class Gateway:
     """What a whole turn needs → whether it is there."""
     keeper: Keeper
     lobby: Lobby
+    sidebands: Sidebands
     connects: ConnectLimit
     """How many clients may come in a second."""
     trusted: Sequence[IPv4Network | IPv6Network]

@@ -12,17 +12,19 @@ from gateway.reply import Audience, Stage
 class Replies:
     """Tasks by response id."""
 
-    def __init__(self, stage: Stage, audience: Audience) -> None:
-        self._stage, self._audience = stage, audience
+    __slots__ = ("_running", "_stage")
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def __bool__(self) -> bool:
         """Whether any runs."""
         return bool(self._running)
 
-    def start(self, start: StartReply, tasks: asyncio.TaskGroup) -> None:
+    def start(self, start: StartReply, tasks: asyncio.TaskGroup, audience: Audience) -> None:
         rid = start.response_id
-        task = tasks.create_task(reply.run(start, self._stage, self._audience), name=rid)
+        task = tasks.create_task(reply.run(start, self._stage, audience), name=rid)
         self._running[rid] = task
         task.add_done_callback(self._forget)
 

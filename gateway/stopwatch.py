@@ -25,12 +25,12 @@ class Stopwatch:
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._start_s = 0.0
-        self._awaited: set[type] = set()
+        self._awaited: tuple[type, ...] = ()
         self._response_id: str | None = None
 
     def spoken(self) -> None:
         """The user has spoken."""
-        self._start_s, self._awaited = self._now_s(), set(_STAGES)
+        self._start_s, self._awaited = self._now_s(), tuple(_STAGES)
         self._response_id = None
 
     def replying(self, response_id: str) -> None:
@@ -41,14 +41,14 @@ class Stopwatch:
     def ended(self, response_id: str) -> None:
         """A reply has ended; what is still awaited of it will not come."""
         if response_id == self._response_id:
-            self._awaited.clear()
+            self._awaited = ()
 
     def see(self, signal: sig.Signal) -> None:
         kind = type(signal)
         if kind is sig.SpeechStopped:
             self.spoken()
         elif kind in self._awaited and self._is_ours(signal):
-            self._awaited.discard(kind)
+            self._awaited = tuple(other for other in self._awaited if other is not kind)
             _STAGES[kind].observe(self._now_s() - self._start_s)
 
     def _is_ours(self, signal: sig.Signal) -> bool:

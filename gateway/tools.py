@@ -20,6 +20,7 @@ _LIST_LATE = "The server did not answer in time."
 _CALL_LATE = "The tool did not return in time."
 
 Work = do.ListTools | do.CallTool | do.DropTool
+Take = Callable[[sig.Signal], None]
 
 log = logging.getLogger(__name__)
 
@@ -27,21 +28,25 @@ log = logging.getLogger(__name__)
 class Tools:
     """Lists and calls by their item. Each gets an answer, unless it is dropped."""
 
-    def __init__(self, backends: Backends, take: Callable[[sig.Signal], None]) -> None:
+    __slots__ = ("_backends", "_room", "_running")
+
+    def __init__(self, backends: Backends) -> None:
+        self._backends = backends
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._room: asyncio.Semaphore | None = None  # most sessions have no tools
+
+    def start(self, work: Work, tasks: asyncio.TaskGroup, take: Take) -> None:
         """
         Args:
-            take: Is told the answers.
+            take: Is told the answer.
         """
-        self._backends, self._take = backends, take
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._room = asyncio.Semaphore(MOST_AT_A_TIME)
-
-    def start(self, work: Work, tasks: asyncio.TaskGroup) -> None:
         match work:
             case do.ListTools():
-                self._keep(work.item_id, tasks.create_task(self._list(work), name="list tools"))
+                listing = tasks.create_task(self._list(work, take), name="list tools")
+                self._keep(work.item_id, listing)
             case do.CallTool():
-                self._keep(work.item_id, tasks.create_task(self._call(work), name="call tool"))
+                calling = tasks.create_task(self._call(work, take), name="call tool")
+                self._keep(work.item_id, calling)
             case do.DropTool(item_id):
                 if item_id in self._running:
                     self._running.pop(item_id).cancel()
@@ -50,10 +55,15 @@ class Tools:
         self._running[item_id] = task
         task.add_done_callback(lambda _: self._running.pop(item_id, None))
 
-    async def _list(self, work: do.ListTools) -> None:
+    def _free(self) -> asyncio.Semaphore:
+        if self._room is None:
+            self._room = asyncio.Semaphore(MOST_AT_A_TIME)
+        return self._room
+
+    async def _list(self, work: do.ListTools, take: Take) -> None:
         news: sig.Mcp
         try:
-            async with asyncio.timeout(LIST_S), self._room:
+            async with asyncio.timeout(LIST_S), self._free():
                 news = sig.ToolsListed(work.item_id, await self._backends.list_tools(work.server))
         except TimeoutError:
             news = sig.ToolsNotListed(work.item_id, _LIST_LATE)
@@ -61,13 +71,13 @@ class Tools:
             news = sig.ToolsNotListed(work.item_id, told(error))
             about = {"item_id": work.item_id, "reason": error.detail}
             log.warning("tools not listed", extra=about)
-        self._take(news)
+        take(news)
 
-    async def _call(self, work: do.CallTool) -> None:
+    async def _call(self, work: do.CallTool, take: Take) -> None:
         item_id = work.item_id
         news: sig.Mcp
         try:
-            async with asyncio.timeout(CALL_S), self._room:
+            async with asyncio.timeout(CALL_S), self._free():
                 said = await self._backends.call_tool(work.server, work.name, work.arguments)
         except TimeoutError:
             news = _failed(item_id, _CALL_LATE)
@@ -80,7 +90,7 @@ class Tools:
                 if isinstance(said, ToolFault)
                 else sig.ToolReturned(item_id, said)
             )
-        self._take(news)
+        take(news)
 
 
 def _failed(item_id: str, message: str) -> sig.ToolFailed:

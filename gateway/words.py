@@ -16,31 +16,38 @@ from mesh.errors import MeshError
 
 MOST_AT_A_TIME = 2  # recordings of one session: the recognisers are everyone's
 
+Take = Callable[[sig.Signal], None]
+
 log = logging.getLogger(__name__)
 
 
 class Words:
-    def __init__(self, backends: Backends, take: Callable[[sig.Signal], None]) -> None:
-        """
+    __slots__ = ("_backends", "_room")
+
+    def __init__(self, backends: Backends) -> None:
+        self._backends = backends
+        self._room: asyncio.Semaphore | None = None  # most sessions have no recordings
+
+    async def transcribe(self, wanted: do.Transcribe, how: do.Listening, take: Take) -> None:
+        """Recognise a recording.
+
         Args:
             take: Is told the words.
         """
-        self._backends, self._take = backends, take
-        self._room = asyncio.Semaphore(MOST_AT_A_TIME)
-
-    async def transcribe(self, wanted: do.Transcribe, how: do.Listening) -> None:
-        """Recognise a recording."""
+        if self._room is None:
+            self._room = asyncio.Semaphore(MOST_AT_A_TIME)
         try:
             async with self._room:
                 text = await self._backends.transcribe(wanted.pcm, how)
         except MeshError as error:
             log.warning("recording not transcribed", extra={"reason": error.detail})
-            self._take(sig.NotTranscribed(wanted.utterance, told(error)))
+            take(sig.NotTranscribed(wanted.utterance, told(error)))
         else:
             audio_ms = len(wanted.pcm) * 1000 // (RATE_HZ * 2)
-            self._take(sig.Transcribed(wanted.utterance, text, audio_ms))
+            take(sig.Transcribed(wanted.utterance, text, audio_ms))
 
-    async def overdue(self, utterance: str, after_s: float) -> None:
-        """Give an utterance up whose words do not come: a response may wait for them."""
-        await asyncio.sleep(after_s)
-        self._take(sig.NotTranscribed(utterance, "Speech recognition took too long."))
+
+async def overdue(utterance: str, after_s: float, take: Take) -> None:
+    """Give an utterance up whose words do not come: a response may wait for them."""
+    await asyncio.sleep(after_s)
+    take(sig.NotTranscribed(utterance, "Speech recognition took too long."))

@@ -11,18 +11,27 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-session_id: ContextVar[str] = ContextVar("session_id", default="")
-correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
-tenant_id: ContextVar[str] = ContextVar("tenant_id", default="")
+_bound: ContextVar[dict[str, str]] = ContextVar("ids", default={})  # noqa: B039 - never changed
 
-_IDS = {"session_id": session_id, "correlation_id": correlation_id, "tenant_id": tenant_id}
+
+class _Id:
+    """One of the ids of whoever the work is for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def get(self) -> str:
+        """It; "" if there is none."""
+        return _bound.get().get(self._name, "")
+
+
+session_id, correlation_id, tenant_id = map(_Id, ("session_id", "correlation_id", "tenant_id"))
+
 _PRIVATE = {
     "text", "transcript", "audio", "prompt", "instructions", "arguments", "output", "delta",
     "authorization", "api_key", "key", "secret", "token", "password", "url",
@@ -52,30 +61,41 @@ def setup(service: str, level: str = "INFO") -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-@contextmanager
-def bound(**ids: str) -> Iterator[None]:
-    """Put ids (session_id, correlation_id, tenant_id) on every line logged inside.
+def bound(*, session_id: str = "", correlation_id: str = "", tenant_id: str = "") -> Bound:
+    """Put ids on every line logged inside; one that is "" stays as it was.
 
     Tasks started inside inherit them; tasks started before do not.
     """
-    tokens = [(_IDS[name], _IDS[name].set(value)) for name, value in ids.items()]
-    try:
-        yield
-    finally:
-        for variable, token in reversed(tokens):
-            try:
-                variable.reset(token)
-            except ValueError:  # a generator closed from another context: that one keeps its own
-                variable.set("")
+    ids = {"session_id": session_id, "correlation_id": correlation_id, "tenant_id": tenant_id}
+    return Bound({name: value for name, value in ids.items() if value})
+
+
+class Bound:
+    """Small, and with one variable: every connection has one as long as it is open."""
+
+    __slots__ = ("_ids", "_token")
+
+    def __init__(self, ids: dict[str, str]) -> None:
+        self._ids = ids
+        self._token: Token[dict[str, str]]
+
+    def __enter__(self) -> None:
+        self._ids = _bound.get() | self._ids
+        self._token = _bound.set(self._ids)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            _bound.reset(self._token)
+        except ValueError:  # a generator closed from another context: that one keeps its own
+            _bound.set({})
 
 
 class _Ids(logging.Filter):
     """Adds the ids of the context, drops private fields."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        for name, variable in _IDS.items():
-            if value := variable.get():
-                setattr(record, name, value)
+        for name, value in _bound.get().items():
+            setattr(record, name, value)
         for name in _PRIVATE & record.__dict__.keys():
             delattr(record, name)
         for name, value in record.__dict__.items():

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from openai.types.websocket_reconnection import ReconnectingEvent, ReconnectingOverrides
 from websockets.exceptions import ConnectionClosed
 
 from tests.stack import Stack
@@ -41,6 +42,12 @@ class Caller:
     """How its answers ended."""
     codes: list[int | None] = field(default_factory=list)
     """With which its connections were closed."""
+    speech: list[tuple[str, str]] = field(default_factory=list)
+    """What was noticed of its own speech, with the item that it became."""
+    heard: list[str] = field(default_factory=list)
+    """Its own words, as the server heard them."""
+    items: list[str] = field(default_factory=list)
+    """All that was ever said, by id."""
     errors: list[Any] = field(default_factory=list)
     gaps_s: list[float] = field(default_factory=list)
     """Between the last audio of a connection and the first of the next one."""
@@ -75,6 +82,15 @@ class Caller:
         await self._send(lambda: self.connection.conversation.item.create(item=item))
         await self._send(self.connection.response.create)
 
+    async def speak(self, pcm: bytes) -> None:
+        """Say something (PCM16 LE mono 24 kHz) in real time, as a microphone does."""
+        due_s = time.monotonic()
+        for at in range(0, len(pcm), 960):
+            audio = base64.b64encode(pcm[at : at + 960]).decode()
+            await self._send(lambda a=audio: self.connection.input_audio_buffer.append(audio=a))  # type: ignore[misc]
+            due_s += 0.02
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+
     async def hear(self) -> str:
         """Listen until the answer is over; its status."""
         n = len(self.statuses)
@@ -85,7 +101,7 @@ class Caller:
         """Wait until something has happened to this caller."""
         async with asyncio.timeout(within_s), self._changed:
             await self._changed.wait_for(lambda: happened() or bool(self.errors))
-        assert not self.errors
+        assert not self.errors, self.errors
 
     def check(self, answer: str = ANSWER) -> None:
         """Nothing was lost, nothing was said twice."""
@@ -97,7 +113,7 @@ class Caller:
     def audio_s(self) -> float:
         return len(self.audio) / 48_000
 
-    def _again(self, event: Any) -> dict[str, Any]:
+    def _again(self, event: ReconnectingEvent) -> ReconnectingOverrides:
         if event.attempt == 1:
             self.codes.append(event.close_code)
         self._is_back = True
@@ -118,12 +134,18 @@ class Caller:
                 self._take(event)
                 self._changed.notify_all()
 
-    def _take(self, event: Any) -> None:
+    def _take(self, event: Any) -> None:  # noqa: C901 - a table
         match event.type:
             case "session.created":
                 assert event.session.id == (self.session_id or event.session.id)
                 self.session_id = event.session.id
                 self.connections += 1
+            case "input_audio_buffer.speech_started" | "input_audio_buffer.speech_stopped":
+                self.speech.append((event.type.rpartition("_")[2], event.item_id))
+            case "conversation.item.input_audio_transcription.completed":
+                self.heard.append(event.transcript)
+            case "conversation.item.done":
+                self.items.append(event.item.id)
             case "response.output_audio_transcript.delta":
                 self.text += event.delta
             case "response.output_audio_transcript.done":

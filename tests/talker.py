@@ -37,6 +37,14 @@ class Reply:
     def has_ended(self) -> bool:
         return self.ended is not None
 
+    def goes_on(self, begun: do.Begun) -> None:
+        """Somebody else began it."""
+        said, here = self.said, (begun.from_char, begun.from_ms)
+        assert begun.text == said.text
+        assert here in said.pieces
+        said.pieces = said.pieces[: said.pieces.index(here) + 1]
+        said.made_ms, self.ended = begun.from_ms, begun.ended
+
 
 class Talker:
     """Thinks and speaks."""
@@ -53,7 +61,8 @@ class Talker:
     def start(self, start: do.StartReply) -> None:
         begun, rid = start.begun, start.response_id
         reply = Reply(start, self.said.setdefault(rid, Said()))
-        reply.ended = begun.ended if begun else None
+        if begun:
+            reply.goes_on(begun)
         self.running[rid] = reply
 
     def replies(self) -> None:
@@ -61,7 +70,9 @@ class Talker:
             return
         rid = self._tape.pick(list(self.running))
         reply = self.running[rid]
-        ways = [] if reply.has_ended else [Talker._writes, Talker._writes]
+        ways: list[Callable[[Talker, str, Said], None]] = []
+        if not reply.has_ended:
+            ways = [Talker._writes, Talker._writes]
         if reply.start.voice:
             ways += [Talker._speaks, Talker._speaks, Talker._makes, Talker._speaks_worse]
         if ways:

@@ -38,7 +38,9 @@ def schema() -> dict[str, Any]:
 
 def fields_of(type_: str) -> dict[str, dict[str, Any]]:
     """What the published event of that type has: name → `required`, `nullable`, `type`."""
-    fields = {event["type"]: event["fields"] for event in schema()["server"]}
+    fields: dict[str, dict[str, dict[str, Any]]] = {
+        event["type"]: event["fields"] for event in schema()["server"]
+    }
     return fields[type_]
 
 

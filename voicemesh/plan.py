@@ -181,6 +181,8 @@ class Plan:
             "GATEWAY_LLM_TARGET": self.tiers["llm"].target,
             "GATEWAY_TLS_PORT": str(self.tls.tls_port or ""),
         }
+        if "GATEWAY_SPOOL_DIR" not in self.env:
+            made["GATEWAY_SPOOL_DIR"] = str(self.data_dir / "spool")
         if self.own_tls:
             made["GATEWAY_TLS_CERT_FILE"] = str(self.own_tls.cert)
             made["GATEWAY_TLS_KEY_FILE"] = str(self.own_tls.key)

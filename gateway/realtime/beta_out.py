@@ -57,24 +57,13 @@ class Teller:
         self._conversation_id = conversation_id
         self._temperature = DEFAULT_TEMPERATURE
         self._limits: list[Any] = []
-        self._tell: dict[type[ev.ServerEvent], Callable[[Any], Iterator[Told]]] = {
-            ev.SessionCreated: self._session_created,
-            ev.SessionUpdated: self._session,
-            ev.ItemAdded: self._item_created,
-            ev.ItemDone: _nothing,
-            ev.ItemRetrieved: _with_item,
-            ev.OutputItemAdded: _with_item,
-            ev.OutputItemDone: _with_item,
-            ev.ResponseCreated: self._response_created,
-            ev.ResponseDone: self._response,
-            ev.RateLimitsUpdated: self._keep_limits,
-            ev.ArgumentsDone: _without_name,
-            ev.Error: _error,
-        }
 
     def tell(self, event: ev.ServerEvent) -> list[Told] | None:
         """The messages that say this; None if GA's own does."""
-        tell = self._tell.get(type(event))
+        kind = type(event)
+        if remember := _REMEMBERED.get(kind):
+            return list(remember(self, event))
+        tell = _ALWAYS_ALIKE.get(kind)
         return None if tell is None else list(tell(event))
 
     def _session_created(self, event: ev.SessionCreated) -> Iterator[Told]:
@@ -126,3 +115,22 @@ def _error(event: ev.Error) -> Iterator[Told]:
     e = event.error
     refusal = told(Refusal(e.code, e.message, e.param, e.event_id, e.type))
     yield _fields(ev.Error.of(refusal))
+
+
+# Not in each Teller: that would be a cycle, which only the garbage collector frees.
+_REMEMBERED: dict[type[ev.ServerEvent], Callable[[Teller, Any], Iterator[Told]]] = {
+    ev.SessionCreated: Teller._session_created,
+    ev.SessionUpdated: Teller._session,
+    ev.ItemAdded: Teller._item_created,
+    ev.ResponseCreated: Teller._response_created,
+    ev.ResponseDone: Teller._response,
+    ev.RateLimitsUpdated: Teller._keep_limits,
+}
+_ALWAYS_ALIKE: dict[type[ev.ServerEvent], Callable[[Any], Iterator[Told]]] = {
+    ev.ItemDone: _nothing,
+    ev.ItemRetrieved: _with_item,
+    ev.OutputItemAdded: _with_item,
+    ev.OutputItemDone: _with_item,
+    ev.ArgumentsDone: _without_name,
+    ev.Error: _error,
+}

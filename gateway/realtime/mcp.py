@@ -46,7 +46,7 @@ class Servers:
         self._known: dict[bytes, Listing] = {}
         self._of_session: tuple[McpTool, ...] = ()
         self._asked: dict[str, Asked] = {}  # by approval request
-        self._answered: set[str] = set()
+        self._answered: tuple[str, ...] = ()
         self._calls: dict[str, Entry] = {}  # approved, running
         self._room = MAX_LISTED
 
@@ -202,7 +202,7 @@ class Servers:
         """
         request_id = answer.approval_request_id
         asked = self._asked.pop(request_id)
-        self._answered.add(request_id)
+        self._answered += (request_id,)
         if answer.approve:
             asked.entry.text = ""
             return self._call(asked, index)
@@ -262,7 +262,7 @@ class Servers:
                 for request_id, asked in self._asked.items()
                 if id(asked.entry) in index
             ),
-            answered=tuple(self._answered),
+            answered=self._answered,
             room=self._room,
         )
 
@@ -274,4 +274,4 @@ class Servers:
             self._known[key(k.server)] = listing
         self._of_session, self._room = saved.of_session, saved.room
         self._asked = {a.request_id: Asked(entries[a.entry], a.bound) for a in saved.asked}
-        self._answered = set(saved.answered)
+        self._answered = saved.answered

@@ -25,7 +25,7 @@ class Tape:
             kept_ms: 0 records nothing.
         """
         self._most = min(kept_ms, LONGEST_MS) * BYTES_PER_MS
-        self._parts: deque[bytes] = deque()
+        self._parts: deque[bytes] | None = None  # an empty one takes 760 bytes
         self._bytes = 0
         self._end = 0  # bytes recorded in the session
 
@@ -33,27 +33,28 @@ class Tape:
         self._end += len(pcm)
         if not self._most:
             return
+        if (parts := self._parts) is None:
+            parts = self._parts = deque()
         pcm = pcm[-self._most :]
-        self._parts.append(pcm)
+        parts.append(pcm)
         self._bytes += len(pcm)
-        while self._bytes - len(self._parts[0]) >= self._most:
-            self._bytes -= len(self._parts.popleft())
+        while self._bytes - len(parts[0]) >= self._most:
+            self._bytes -= len(parts.popleft())
 
     def skip(self, n_bytes: int) -> None:
         """That much was not recorded: what came before it is no part of anything new."""
-        self._parts.clear()
-        self._bytes = 0
+        self._parts, self._bytes = None, 0
         self._end += n_bytes
 
     def put_back(self, pcm: bytes) -> None:
         """The last of what was passed over, after all."""
         pcm = pcm[-self._most :] if self._most else b""
-        self._parts, self._bytes = deque([pcm] if pcm else ()), len(pcm)
+        self._parts, self._bytes = deque([pcm]) if pcm else None, len(pcm)
 
     def since(self, start_ms: int) -> bytes:
         """The session from there to the last byte; empty if it is not all there."""
         begin, start = self._end - self._bytes, self._byte(start_ms)
-        return b"".join(self._parts)[start - begin :] if begin <= start < self._end else b""
+        return self._all()[start - begin :] if begin <= start < self._end else b""
 
     def cut(self, start_ms: int, end_ms: int) -> bytes:
         """That part of the session; empty if it is not all there."""
@@ -61,7 +62,10 @@ class Tape:
         start, end = self._byte(start_ms), end_ms * BYTES_PER_MS
         if not begin <= start < end <= self._end:
             return b""
-        return b"".join(self._parts)[start - begin : end - begin]
+        return self._all()[start - begin : end - begin]
+
+    def _all(self) -> bytes:
+        return b"".join(self._parts or ())
 
     def _byte(self, start_ms: int) -> int:
         """Where that is; within a millisecond, where the tape begins."""
@@ -98,7 +102,7 @@ class Shelf:
 
     def __init__(self, kept_ms: int) -> None:
         self._most = kept_ms * BYTES_PER_MS
-        self._kept: deque[Recording] = deque()
+        self._kept: list[Recording] = []
         self._bytes = 0
 
     def add(self, recording: Recording, pcm: bytes) -> None:

@@ -124,9 +124,13 @@ class Response:
         return [*effects, do.Send(ev.AudioDelta(*self._part(), audio))] if audio else effects
 
     def played(self, n_bytes: int) -> list[Effect]:
-        """So much audio was played in another process; what it was is not known."""
+        """So much audio was played in another process; what it was is not known. Less than
+        nothing did not reach the client, and will be played again."""
         effects = self._open_message()
         self._message.entry.recording.is_kept = False
+        if n_bytes < 0:
+            self._message.entry.audio_bytes += n_bytes
+            return effects
         self._count(self._encoder.feed(bytes(n_bytes)) if self._encoder else bytes(n_bytes))
         return effects
 
@@ -292,10 +296,5 @@ class Response:
         output = [o.closed for o in self.outputs if o.closed is not None]
         conversation_id = self.conversation.id if self.conversation else None
         fixed = wire_of(self.settings, self.id, conversation_id, self.metadata)
-        return {
-            **fixed,
-            "status": status,
-            "status_details": details,
-            "output": output,
-            "usage": cost,
-        }
+        now = {"status": status, "status_details": details, "output": output, "usage": cost}
+        return fixed | now

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any
@@ -29,6 +30,7 @@ _REMEMBERED = 1000  # ids, to know what was put there twice
 _AGAIN_S = 0.2
 
 _ALL = "0-0"
+_TRIM_S = 1.0
 _HOW = "COUNT", _AT_ONCE, "BLOCK", BLOCK_MS
 
 log = logging.getLogger(__name__)
@@ -57,11 +59,12 @@ async def told(reader: Redis, gateway_id: str) -> AsyncIterator[bytes]:
     """
     name, seen, is_well = key(gateway_id), OrderedDict[bytes, None](), True
     at: str | None = None
+    reading = _Reading(reader, name)
     while True:
         try:
             if at is None:
                 at = await _last(reader, name)
-            answer = await _one(reader, name, "XREAD", *_HOW, "STREAMS", name, at)
+            answer = await reading.after(at)
             stop_if_cancelled()
         except (RedisError, OSError) as error:
             stop_if_cancelled()
@@ -79,6 +82,20 @@ async def told(reader: Redis, gateway_id: str) -> AsyncIterator[bytes]:
             at = entry_id.decode()
             if _is_new(seen, fields[b"id"]):
                 yield fields[b"message"]
+
+
+class _Reading:
+    def __init__(self, reader: Redis, name: str) -> None:
+        self._reader, self._name = reader, name
+        self._trimmed_s = 0.0
+
+    async def after(self, at: str) -> Any:
+        """What came after that. What came before is taken out: some of it is large."""
+        now_s = time.monotonic()
+        if now_s - self._trimmed_s > _TRIM_S:
+            self._trimmed_s = now_s
+            await _one(self._reader, self._name, "XTRIM", self._name, "MINID", at)
+        return await _one(self._reader, self._name, "XREAD", *_HOW, "STREAMS", self._name, at)
 
 
 async def _one(reader: Redis, name: str, *command: Any) -> Any:

@@ -22,19 +22,23 @@ import msgspec
 from gateway.realtime import client_events as ce
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
-from gateway.realtime.dialects import Dialect
+from gateway.realtime.dialects import Dialect, Ga
 from gateway.realtime.effects import Effect
 from gateway.realtime.refusals import Refusal
 from gateway.realtime.server_events import AudioDelta, Error, ResponseDone, ServerEvent
 from gateway.realtime.session import Session
 
-SPEECH_BYTES = 24_000
-"""Audio of an utterance that goes on together: half a second."""
+SPEECH_BYTES = 12_000
+"""Audio of an utterance that is kept together: a quarter of a second."""
 
-_OPEN, _CLIENT, _REFUSED, _SIGNAL = b"o", b"c", b"r", b"s"
+_OPEN, _CLIENT, _SIDEBAND, _REFUSED, _SIGNAL = b"o", b"c", b"b", b"r", b"s"
 _encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 _SIGNALS = {kind.__name__: kind for kind in sig.Signal.__args__}
 _EVENT_ID = re.compile(r"event_[0-9a-f]{8}_(\d{1,12})(?:\.(\d{1,12}))?(?:x\w*)?")
+
+
+class OfSideband(bytes):
+    """A message of a sideband. It speaks GA, whatever the client speaks."""
 
 
 class Opened:
@@ -179,6 +183,8 @@ class Journal:
             self._is_first = something
 
     def _play(self, response_id: str, n_bytes: int, effects: Sequence[Effect]) -> None:
+        if not effects and response_id not in self.played:
+            return  # late news of a reply that was stopped
         self.played[response_id] = self.played.get(response_id, 0) + n_bytes
         self._unnoted[response_id] = self._unnoted.get(response_id, 0) + n_bytes
         if len(effects) > 1:
@@ -216,12 +222,15 @@ def inputs(entries: Sequence[bytes], dialect: Dialect) -> Iterator[Input]:
     Args:
         dialect: What its client speaks.
     """
+    ga = dialect if isinstance(dialect, Ga) else Ga()
     for entry in entries:
         kind, rest = entry[:1], entry[1:]
         if kind == _OPEN:
             yield Opened()
         elif kind == _CLIENT:
             yield dialect.decode(rest)
+        elif kind == _SIDEBAND:
+            yield ga.decode(rest)
         elif kind == _REFUSED:
             yield Refusal(**_decode(rest))
         else:
@@ -235,6 +244,8 @@ def _entry(event: Input, raw: str | bytes) -> bytes:
             return _OPEN
         case Refusal():  # whatever it was that could not be read, this is shorter
             return _REFUSED + _encode(asdict(event))
+        case _ if isinstance(raw, OfSideband):
+            return _SIDEBAND + raw
         case _ if raw:
             return _CLIENT + (raw.encode() if isinstance(raw, str) else raw)
         case _:

@@ -30,6 +30,7 @@ _SLEPT_S = 0.35
 """Who was not seen for so long may have been asleep, and its sessions may have moved."""
 _BATCH = 200  # sessions of one round trip
 _LAST_S = 1.0
+_RESYNC_S = 60.0
 _CONFIRM_S = 2.0  # longer than any one command takes to fail
 
 log = logging.getLogger(__name__)
@@ -51,9 +52,16 @@ class Keeper:
         self._wake, self._mark = asyncio.Event(), asyncio.Event()
         self._doubts = 0
         self._seen_s = self._answered_s = time.monotonic()
-        self._asked_s: float | None = None  # since when a write is on its way
+        self._asked: list[Kept] = []  # that a write is on its way of
+        self._asked_s: float | None = None  # since when
         self._away_since_s: float | None = None
-        self._was_away = False
+        self._back_s: float | None = None
+
+    @property
+    def _may_revive(self) -> bool:
+        """Whether sessions may have been lost with the store: it is away, or has just come back.
+        Later, who is gone was ended by somebody."""
+        return self._back_s is not None and time.monotonic() - self._back_s < _RESYNC_S
 
     @property
     def doubts(self) -> int:
@@ -77,6 +85,7 @@ class Keeper:
                 await self.store.mark({kept.session_id: (kept.epoch, kept.mark())})
         except (Unavailable, TimeoutError):
             log.warning("session left unwritten", extra={"session_id": kept.session_id})
+            kept.free()  # history hears of it all the same
         self.drop(kept)
 
     def drop(self, kept: Kept) -> None:
@@ -86,6 +95,7 @@ class Keeper:
         self._now.pop(kept.session_id, None)
         self._soon.discard(kept)
         self._moved.discard(kept)
+        kept.let_go()
 
     def now(self, kept: Kept) -> None:
         if not self.is_well:
@@ -140,26 +150,27 @@ class Keeper:
             del self._now[kept.session_id]
         if not self._now:
             self._wake.clear()
+        self._asked, self._asked_s = batch, time.monotonic()
         try:
             await self._write(batch)
         except Unavailable:
             for kept in batch:
                 self.now(kept)
             raise
+        finally:
+            self._asked, self._asked_s = [], None
 
     async def _write(self, batch: list[Kept]) -> None:
         writes = [(kept, write, kept.journal.seq) for kept in batch if (write := kept.write())]
+        self._soon.update(kept for kept in batch if kept.waits)
         if not writes:
             return
-        self._asked_s = began_s = time.monotonic()
-        try:
-            outcomes = await self.store.write([write for _, write, _ in writes])
-        finally:
-            self._asked_s = None
+        began_s = time.monotonic()
+        outcomes = await self.store.write([write for _, write, _ in writes])
         metrics.KEPT.observe(time.monotonic() - began_s)
         self._has_answered()
         for (kept, write, made), outcome in zip(writes, outcomes, strict=True):
-            if outcome is Outcome.GONE and self._was_away:
+            if outcome is Outcome.GONE and self._may_revive:
                 await self._revive(kept)
                 continue
             kept.written(write, outcome, made)
@@ -203,7 +214,7 @@ class Keeper:
         now_s = time.monotonic()
         _ = self.doubts
         if self._asked_s is not None and now_s - self._asked_s > PATIENCE_S:
-            self._is_away("it takes long")
+            return self._is_away("it takes long")  # until that write has ended
         late = [kept for kept in self._soon if self.is_well]
         self._soon -= set(late)
         for kept in late:
@@ -222,7 +233,7 @@ class Keeper:
             return
         away_s = round(time.monotonic() - self._away_since_s, 1)
         log.warning("store back", extra={"seconds": away_s, "sessions": len(self._sessions)})
-        self._away_since_s = None
+        self._away_since_s, self._back_s = None, time.monotonic()
         for kept in self._sessions.values():
             self._now[kept.session_id] = kept
             self._moved.add(kept)
@@ -234,7 +245,7 @@ class Keeper:
         if self.is_well or self._away_since_s is None:
             self._away_since_s = time.monotonic()
             log.error("store away", extra={"reason": why, "sessions": len(self._sessions)})
-        self.is_well, self._was_away = False, True
+        self.is_well = False
         metrics.DEGRADED.set(1)
-        for kept in [*self._now.values(), *self._soon]:
+        for kept in [*self._now.values(), *self._soon, *self._asked]:
             kept.free()

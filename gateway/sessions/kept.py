@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -21,7 +21,10 @@ from gateway.sessions.store import Meta, Outcome, Write
 
 STATE_BYTES = 64 << 10
 """A journal that is longer is replaced by a snapshot, as soon as nothing runs."""
-MOST_UNWRITTEN = 2 << 20  # bytes of one session, while the store is away
+MOST_BYTES = 4 << 20
+"""A journal that is longer is given up: while the store is away, or after large recordings."""
+
+log = logging.getLogger(__name__)
 
 
 class Lost(Exception):
@@ -73,12 +76,12 @@ class Kept:
         self._is_free = False
         self._outcome: Outcome | None = None
         self._changed = Flag()
-        self._facts: deque[tuple[int, do.Fact]] = deque()
+        self._facts: list[tuple[int, do.Fact]] = []
         self._sent = self._made = journal.seq
         self.doubts = writer.doubts
-        self.keep_fact: Callable[[do.Fact], None] = lambda fact: None
+        self.keep_fact: Callable[[do.Fact], None] = _ignore
         """Takes each fact, once it is kept."""
-        self.lost: Callable[[Outcome], None] = lambda outcome: None
+        self.lost: Callable[[Outcome], None] = _ignore
         """Called when the session is not ours any more."""
 
     @property
@@ -91,7 +94,8 @@ class Kept:
         if self.journal.is_clean:
             self._writer.moved(self)
             return 0
-        if isinstance(event, sig.ReplyThought | sig.SpeechStarted) or any(map(_shows, effects)):
+        decides = isinstance(event, sig.ReplyThought | sig.SpeechStarted | sig.Resumed)
+        if decides or any(map(_shows, effects)):
             self._writer.now(self)
             return after
         self._writer.soon(self)
@@ -122,6 +126,8 @@ class Kept:
         """The client has been sent that event, and all before it."""
         self._sent = seq
         self._writer.moved(self)
+        if self._can_shrink:
+            self._writer.soon(self)
 
     def mark(self) -> bytes:
         journal = self.journal
@@ -129,21 +135,32 @@ class Kept:
 
     def write(self) -> Write | None:
         """What to write now; None if there is nothing, or it has to wait for a snapshot."""
-        entries = self.journal.take()
-        self._unwritten += entries
-        self._journal_bytes += sum(map(len, entries))
-        is_long = self._journal_bytes > max(STATE_BYTES, self._state_bytes // 2)
-        whole = self.whole() if self._needs_state or is_long else None
-        if whole is not None or self._needs_state:
+        self._take()
+        whole = self.whole() if self._needs_state or self._can_shrink else None
+        if whole is not None:
             return whole
+        if self._needs_state:
+            self._do_without()
         if not self._unwritten:
             return None
         return Write(self.session_id, self.epoch, self._first, tuple(self._unwritten))
 
+    @property
+    def _can_shrink(self) -> bool:
+        """Whether a snapshot should replace the journal. What the client has not been sent can
+        only be said again from the journal."""
+        is_long = self._journal_bytes > max(STATE_BYTES, self._state_bytes // 2)
+        return is_long and self._sent >= self.journal.seq and self.session.is_quiet
+
+    @property
+    def waits(self) -> bool:
+        """Whether it can be written again as soon as nothing of it runs."""
+        return self._needs_state
+
     def whole(self) -> Write | None:
         """A snapshot instead of the journal; None while something runs."""
         self.journal.settle()
-        self._unwritten += self.journal.take()
+        self._take()
         state = state_of(self.session, self._ids, self.journal.seq)
         if state is None:
             return None
@@ -169,10 +186,25 @@ class Kept:
 
     def free(self) -> None:
         """The store is away: nobody waits for it."""
+        self._take()
         self._is_free = True
         self._release()
-        if sum(map(len, self._unwritten)) > MOST_UNWRITTEN:
-            self._unwritten, self._needs_state = [], True
+
+    def _take(self) -> None:
+        entries = self.journal.take()
+        self._unwritten += entries
+        self._journal_bytes += sum(map(len, entries))
+        if self._journal_bytes > MOST_BYTES and not self._needs_state:
+            log.warning("session too long to keep", extra={"bytes": self._journal_bytes})
+            self._do_without()
+
+    def _do_without(self) -> None:
+        """Keep no more of it until nothing of it runs, and then all of it at once. Should we die
+        before, it goes on where it was kept last."""
+        self._needs_state = True
+        self._unwritten, self._first = [], self.journal.next
+        self._is_free = True
+        self._release()
 
     def lose(self, outcome: Outcome) -> None:
         """The session is not ours any more. What was not kept never was."""
@@ -181,6 +213,10 @@ class Kept:
             self._facts.clear()
             self._changed.set()
             self.lost(outcome)
+
+    def let_go(self) -> None:
+        """Nobody hears any more what becomes of it. Whoever did would else never be freed."""
+        self.lost = _ignore
 
     def _has(self, write: Write) -> None:
         self._kept = write.first + len(write.entries)
@@ -193,7 +229,7 @@ class Kept:
 
     def _release(self) -> None:
         while self._facts and (self._is_free or self._facts[0][0] <= self._kept):
-            self.keep_fact(self._facts.popleft()[1])
+            self.keep_fact(self._facts.pop(0)[1])
         self._changed.set()
 
 
@@ -202,6 +238,10 @@ def _shows(effect: Effect) -> bool:
     if isinstance(effect, do.Send):
         return not isinstance(effect.event, AudioDelta)
     return isinstance(effect, do.Record)
+
+
+def _ignore(news: do.Fact | Outcome) -> None:
+    pass
 
 
 _encode = msgspec.msgpack.Encoder().encode

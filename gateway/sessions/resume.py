@@ -12,11 +12,15 @@ from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.realtime.dialects import Dialect
 from gateway.realtime.effects import Effect
-from gateway.realtime.server_events import AudioDelta, ResponseDone, ServerEvent
+from gateway.realtime.server_events import AudioDelta, ResponseCreated, ResponseDone, ServerEvent
 from gateway.realtime.session import Session
 from gateway.realtime.snapshot import Saved, dump, load
 from gateway.sessions.journal import Input, Journal, Mark, Opened, Position, inputs
 from gateway.sessions.store import Found
+
+MOST_UNNOTED = 60 * 48_000
+"""PCM bytes of a reply that a client may have had beyond what was noted: a minute, of a session
+that went on without its store."""
 
 OpenSession = Callable[[Saved, Ids], Session]
 """Makes the session that a snapshot is to be restored into."""
@@ -70,16 +74,17 @@ def restore(
     session = open_session(saved, ids)
     session.restore(saved)
     ids.n = state.n_ids
-    replay = _Replay(session, state.seq, saved.microphone.appended)
+    replay = _Replay(session, state.seq, saved.microphone.appended, last)
     for event in inputs(found.entries, dialect):
         replay.take(event, dialect)
     first = found.first + len(found.entries)
     journal = Journal(session, first=first)
     restored = Restored(session, ids, journal, facts=replay.facts)
     mark = msgspec.msgpack.decode(found.mark, type=Mark) if found.mark else None
-    for event in replay.missed(mark, last):
+    had = _had(mark, last, replay.seq)
+    for event in replay.missed(mark):
         journal.note(event, replay.take(event, dialect))
-    restored.unsent = replay.since(_had(mark, last, replay.seq))
+    restored.unsent = replay.since(had)  # with what happens only now
     journal.seq, journal.samples, journal.played = replay.seq, replay.samples, replay.played
     return restored
 
@@ -98,9 +103,13 @@ def _had(mark: Mark | None, last: Position | None, seq: int) -> int:
 
 
 class _Replay:
-    def __init__(self, session: Session, seq: int, samples: int) -> None:
-        self._session = session
+    def __init__(self, session: Session, seq: int, samples: int, last: Position | None) -> None:
+        self._session, self._last = session, last
         self.seq, self.samples = seq, samples
+        self._began: dict[str, int] = {}  # responses that run: the number of their first event
+        self._then: dict[str, int] | None = None  # `played`, by the event that the client names
+        if last is not None and last.seq <= seq:
+            self._then = {}
         self.played: dict[str, int] = {}
         self.facts: list[do.Fact] = []
         self._sent: list[tuple[int, ServerEvent]] = []
@@ -123,25 +132,50 @@ class _Replay:
             if isinstance(effect, do.Send) and not isinstance(effect.event, AudioDelta):
                 self.seq += 1
                 self._sent.append((self.seq, effect.event))
-                if isinstance(effect.event, ResponseDone):
-                    self.played.pop(effect.event.response["id"], None)
+                self._follow(effect.event)
                 for _ in dialect.encode(effect.event, str):
                     pass  # it remembers what it said
             elif isinstance(effect, do.Record):
                 self.facts.append(effect.fact)
 
-    def missed(self, mark: Mark | None, last: Position | None) -> list[sig.Signal]:
+    def _follow(self, event: ServerEvent) -> None:
+        if self._last is not None and self._last.seq == self.seq:
+            self._then = dict(self.played)
+        match event:
+            case ResponseCreated(response):
+                self._began[response["id"]] = self.seq
+            case ResponseDone(response):
+                self._began.pop(response["id"], None)
+                self.played.pop(response["id"], None)
+
+    def missed(self, mark: Mark | None) -> list[sig.Signal]:
         """Audio that went by after the last entry."""
         events: list[sig.Signal] = []
-        if mark is not None and mark.samples > self.samples:
+        # In the middle of speech, what is not there is left out: silence would end it.
+        is_speech = self._session.hearing.kept_from_ms is not None
+        if mark is not None and mark.samples > self.samples and not is_speech:
             events.append(sig.AudioPassed(mark.samples - self.samples))
         played = {**self.played, **(mark.played if mark is not None else {})}
-        if len(played) == 1 and last is not None and last.audio_bytes is not None:
-            played = dict.fromkeys(played, last.audio_bytes)
-        for response_id, n_bytes in played.items():
-            if (more := n_bytes - self.played.get(response_id, 0)) > 0:
-                events.append(sig.ReplyPlayed(response_id, more))
+        for response_id in played.keys() & self._began.keys():  # a mark may be old
+            now = self.played.get(response_id, 0)
+            had = max(now, played[response_id])
+            if len(played) == 1:
+                had = self._says_it_had(response_id, had)
+            if had != now:
+                events.append(sig.ReplyPlayed(response_id, had - now))
         return events
+
+    def _says_it_had(self, response_id: str, otherwise: int) -> int:
+        """How much PCM of a response the client had: what it did not have comes again."""
+        last, then = self._last, self._then
+        if last is None or then is None or len(then) > 1:
+            return otherwise
+        if self._began[response_id] > last.seq:
+            return 0
+        if last.audio_bytes is None or (then and response_id not in then):
+            return then.get(response_id, 0)
+        had = min(last.audio_bytes, otherwise + MOST_UNNOTED)  # whatever a client says
+        return had - had % 2
 
     def since(self, seq: int) -> list[tuple[int, ServerEvent]]:
         return [(n, event) for n, event in self._sent if n > seq]

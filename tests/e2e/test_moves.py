@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
-import aiohttp
 import pytest
-import redis
 
 from tests.caller import ANSWER_S, Caller, owner_of
-from tests.client import RealtimeClient
+from tests.e2e.speech import recording
+from tests.moves import alive, the_owner_sleeps
 from tests.stack import Stack, running
 
 
@@ -31,20 +31,6 @@ def mesh() -> Iterator[Stack]:
         arguments = ("--gateways", "3", "--haproxy")
         with running(Path(folder), arguments=arguments, **settings) as stack:
             yield stack
-
-
-async def alive(mesh: Stack) -> None:
-    """Wait until every gateway is ready."""
-    async with aiohttp.ClientSession() as http, asyncio.timeout(30):
-        for url in mesh.gateways:
-            while True:
-                try:
-                    async with http.get(f"{url}/readyz") as answer:
-                        if answer.status == 200:
-                            break
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("heard_s", [0.5, 5.0, 9.5])
@@ -65,41 +51,30 @@ async def test_a_gateway_dies_in_the_middle_of_an_answer(mesh, heard_s):
         assert "London" in caller.whole
 
 
-def kept(mesh: Stack, session_id: str) -> dict[str, object]:
-    """All that Redis has of a session."""
-    with redis.Redis.from_url(mesh.redis_url) as client:
-        keys = [f"ovos:{{{session_id}}}:{name}" for name in ("meta", "state", "journal")]
-        return {key: client.dump(key) for key in keys}
+async def test_a_gateway_dies_while_its_caller_speaks(mesh):
+    await alive(mesh)
+    question = recording("what_time_is_it_in_london_today")
+    middle = len(question) // 2 // 960 * 960
+    async with Caller(mesh) as caller:
+        transcription = {"transcription": {"model": "whisper-1"}}
+        settings: Any = {"type": "realtime", "audio": {"input": transcription}}
+        await caller.connection.session.update(session=settings)
+        await caller.speak(question[:middle])
+        await caller.until(lambda: bool(caller.speech))
+        mesh.signal_gateway(owner_of(mesh, caller.session_id), signal.SIGKILL)
+        await caller.speak(question[middle:] + bytes(48_000))
+        await caller.until(lambda: bool(caller.heard))
+        assert caller.connections == 2
+        [(first, item), (last, same)] = caller.speech
+        assert (first, last, item) == ("started", "stopped", same)
+        words = {"what", "time", "is", "it", "in", "london", "today"}
+        assert len(words & set(caller.heard[0].lower().rstrip("?.").split())) >= 3, caller.heard
+        await caller.until(lambda: bool(caller.statuses))
+        assert caller.statuses == ["completed"]
 
 
 async def test_an_owner_that_slept_writes_nothing_and_hangs_up(mesh):
-    await alive(mesh)
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {mesh.key}"}) as http:
-        first = RealtimeClient(await http.ws_connect(f"{mesh.url}/v1/realtime?model=gpt-realtime"))
-        session_id = (await first.until("session.created"))["session"]["id"]
-        await first.send("response.create", response={"instructions": "x"})
-        await first.until("response.output_audio.delta")
-        owner = owner_of(mesh, session_id)
-        mesh.signal_gateway(owner, signal.SIGSTOP)
-        try:
-            url = f"{mesh.url}/v1/realtime?session_id={session_id}"
-            async with asyncio.timeout(10):
-                second = RealtimeClient(await http.ws_connect(url))
-            assert (await second.until("session.created"))["session"]["id"] == session_id
-            assert owner_of(mesh, session_id) != owner
-            await second.until("response.done")
-            await second.send("session.update", session={"type": "realtime"})
-            await second.until("session.updated")
-            before = kept(mesh, session_id)
-            while await first.arrived():
-                await first.next()  # what was on its way when it fell asleep
-        finally:
-            mesh.signal_gateway(owner, signal.SIGCONT)
-        code, _ = await first.closed()
-        assert code == 1012
-        assert kept(mesh, session_id) == before
-        await second.send("response.create", response={"output_modalities": ["text"]})
-        await second.until("response.done")
+    await the_owner_sleeps(mesh)
 
 
 async def test_all_gateways_are_restarted_one_by_one(mesh):

@@ -51,6 +51,7 @@ class Frozen(MemoryStore):
 
     async def ping(self) -> None:
         await self._stop()
+        await super().ping()
 
     async def _stop(self) -> None:
         if self.is_frozen:

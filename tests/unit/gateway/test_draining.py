@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway import draining
+from gateway.flag import Flag
 
 
 class Talk:
@@ -12,6 +13,7 @@ class Talk:
 
     def __init__(self, house: House, name: str, *, is_quiet: bool = True) -> None:
         self._house, self.name, self.is_quiet = house, name, is_quiet
+        self.has_left = Flag(is_set=True)
 
     async def drain(self) -> None:
         self._house.moved.append((self.name, self.is_quiet))

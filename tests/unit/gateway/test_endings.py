@@ -76,10 +76,32 @@ def test_nothing_is_said_to_who_does_not_listen(why):
     assert endings.goodbye(why, "sess_1", 3600.0) is None
 
 
-def test_the_endings_of_a_group_are_found_in_its_groups():
+def test_the_first_ending_of_a_group_may_be_in_a_group_of_it(caplog):
     left, slow = ClientLeft(1000), Slow()
     group = ExceptionGroup("", [ExceptionGroup("", [left]), slow])
-    assert list(endings.leaves(group)) == [left, slow]
+    assert endings.found_in(group) is left
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("also", "why"), [([], "failed"), ([Slow()], "slow_client")])
+def test_a_mistake_of_ours_is_logged(caplog, also, why):
+    assert endings.found_in(ExceptionGroup("", [KeyError("item"), *also])).reason == why
+    [record] = caplog.records
+    assert record.message == "session failed"
+    assert "KeyError" in str(record.exc_info)
+
+
+def test_an_ending_holds_nothing_that_it_came_through():
+    try:
+        try:
+            raise KeyError
+        except KeyError:
+            raise Slow from None
+    except Slow as slow:
+        group = ExceptionGroup("", [slow])
+        found = endings.found_in(group)
+    errors = [group, found, found.__context__]
+    assert [error.__traceback__ for error in errors if error] == [None] * 3
 
 
 async def say_to_a_client(aiohttp_client, last):

@@ -5,9 +5,9 @@ import pytest
 from gateway.backends import Profile
 from gateway.config import Config
 from gateway.opening import Opener
+from gateway.realtime.identity import Identity
 from gateway.realtime.prompts import Stored
 from gateway.realtime.refusals import Refused
-from gateway.realtime.identity import Identity
 
 PLAIN = Profile()
 CONFIG = Config(instructions="Be kind.", voice="marin")

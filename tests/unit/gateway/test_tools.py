@@ -25,13 +25,13 @@ class World:
     def __init__(self) -> None:
         self.backends = FakeBackends()
         self.heard: asyncio.Queue[sig.Signal] = asyncio.Queue()
-        self.tools = Tools(self.backends, self.heard.put_nowait)
+        self.tools = Tools(self.backends)
 
     @asynccontextmanager
     async def doing(self, *work: module.Work):
         async with asyncio.TaskGroup() as tasks:
             for one in work:
-                self.tools.start(one, tasks)
+                self.tools.start(one, tasks, self.heard.put_nowait)
             yield tasks
 
     async def answer(self, work: module.Work) -> sig.Signal:
@@ -96,7 +96,7 @@ async def test_what_is_dropped_is_stopped_and_says_nothing(world):
         while world.backends.open_streams < 2:
             await asyncio.sleep(0)
         for work in (do.DropTool("mcpl_1"), do.DropTool("mcp_1"), do.DropTool("nobody")):
-            world.tools.start(work, tasks)
+            world.tools.start(work, tasks, world.heard.put_nowait)
     assert world.heard.empty()
     assert world.backends.open_streams == 0
 

@@ -7,7 +7,7 @@ import pytest
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.told import told
-from gateway.words import MOST_AT_A_TIME, Words
+from gateway.words import MOST_AT_A_TIME, Words, overdue
 from mesh.errors import Unavailable
 from tests.fakes.backends import FakeBackends
 
@@ -45,7 +45,7 @@ async def recogniser():
 
 async def test_a_recording_has_its_words_and_its_length(recogniser):
     heard: list[sig.Signal] = []
-    await Words(recogniser, heard.append).transcribe(do.Transcribe("u1", SECOND), HOW)
+    await Words(recogniser).transcribe(do.Transcribe("u1", SECOND), HOW, heard.append)
     assert heard == [sig.Transcribed("u1", "hello", 1000)]
     assert recogniser.how == [HOW]
 
@@ -53,7 +53,7 @@ async def test_a_recording_has_its_words_and_its_length(recogniser):
 async def test_a_failure_is_told_without_what_it_says_inside(recogniser, caplog):
     error = recogniser.failure = Unavailable("10.0.0.7:50051 refused", tier="stt")
     heard: list[sig.Signal] = []
-    await Words(recogniser, heard.append).transcribe(do.Transcribe("u1", SECOND), HOW)
+    await Words(recogniser).transcribe(do.Transcribe("u1", SECOND), HOW, heard.append)
     assert heard == [sig.NotTranscribed("u1", told(error))]
     assert "10.0.0.7" not in heard[0].reason
     assert [r.message for r in caplog.records] == ["recording not transcribed"]
@@ -62,10 +62,10 @@ async def test_a_failure_is_told_without_what_it_says_inside(recogniser, caplog)
 async def test_one_session_has_few_recordings_recognised_at_a_time(recogniser):
     recogniser.may = asyncio.Semaphore(0)
     heard: list[sig.Signal] = []
-    words = Words(recogniser, heard.append)
+    words = Words(recogniser)
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         for n in range(5):
-            work = words.transcribe(do.Transcribe(f"u{n}", SECOND), HOW)
+            work = words.transcribe(do.Transcribe(f"u{n}", SECOND), HOW, heard.append)
             tasks.create_task(work, name=f"u{n}")
         while recogniser.n_at_once < MOST_AT_A_TIME:
             await asyncio.sleep(0)
@@ -77,5 +77,5 @@ async def test_one_session_has_few_recordings_recognised_at_a_time(recogniser):
 
 async def test_words_that_do_not_come_are_given_up(recogniser):
     heard: list[sig.Signal] = []
-    await Words(recogniser, heard.append).overdue("u1", 0.0)
+    await overdue("u1", 0.0, heard.append)
     assert heard == [sig.NotTranscribed("u1", "Speech recognition took too long.")]

@@ -14,8 +14,8 @@ from gateway.realtime import signals as sig
 from gateway.realtime.client_events import ClientEvent
 from gateway.realtime.codec import decode, encode
 from gateway.realtime.dialects import Beta, Dialect, Ga
-from gateway.realtime.refusals import Refusal
 from gateway.realtime.identity import Identity
+from gateway.realtime.refusals import Refusal
 from gateway.realtime.session import Session
 from gateway.realtime.settings import Settings
 from tests import beta_wire, wire

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import asyncio
+
+from gateway.pacer import Wheel
+from gateway.realtime import signals as sig
+from gateway.realtime.effects import StartReply
+from gateway.reply import Stage
+from gateway.speaking import Replies
+from tests.fakes.backends import FakeBackends
+
+
+class Audience:
+    def __init__(self) -> None:
+        self.told: list[sig.Signal] = []
+        self.changed = asyncio.Event()
+
+    def take(self, signal: sig.Signal) -> None:
+        self.told.append(signal)
+        self.changed.set()
+
+    async def room(self) -> None:
+        return
+
+
+def started(response_id: str) -> StartReply:
+    return StartReply(response_id, "", ())
+
+
+async def test_replies_run_and_are_forgotten_when_they_end():
+    audience = Audience()
+    replies = Replies(Stage(FakeBackends(), Wheel(), 0.4))
+    assert not replies
+    async with asyncio.TaskGroup() as tasks:
+        replies.start(started("resp_1"), tasks, audience)
+        assert replies
+    assert not replies
+    assert audience.told[-1] == sig.ReplyEnded("resp_1", audience.told[-1].tokens)
+
+
+async def test_one_or_all_are_stopped():
+    backends, audience = FakeBackends(), Audience()
+    backends.gate = asyncio.Event()  # which nobody opens
+    replies = Replies(Stage(backends, Wheel(), 0.4))
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        for n in range(3):
+            replies.start(started(f"resp_{n}"), tasks, audience)
+        await audience.changed.wait()
+        replies.stop("resp_0")
+        replies.stop("resp_0")
+        replies.stop("none")
+        assert replies
+        replies.stop_all()
+    assert not replies
+    assert not any(isinstance(signal, sig.ReplyEnded) for signal in audience.told)
