@@ -186,17 +186,18 @@ async def start(module: str, *arguments: str) -> Process:
     )
 
 
-async def bare(connections: int) -> Cost:
-    """The same held by a server that does nothing."""
-    process = await start("bench.bare_server")
-    assert process.stdout is not None
-    assert process.stdin is not None
+async def bare(connections: int, n_processes: int = 1) -> Cost:
+    """The same held by a server that does nothing, in as many processes: each may have only so
+    many file descriptors."""
+    processes = [await start("bench.bare_server") for _ in range(n_processes)]
     try:
-        port = int(await process.stdout.readline())
-        return await measure(Server([port], [process.pid]), Load(connections))
+        ports = [int(await p.stdout.readline()) for p in processes if p.stdout is not None]
+        return await measure(Server(ports, [p.pid for p in processes]), Load(connections))
     finally:
-        process.stdin.close()
-        await process.wait()
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.close()
+            await process.wait()
 
 
 def report(cost: Cost, base: Cost, n_processes: int) -> str:
@@ -252,7 +253,7 @@ def main() -> None:
     arguments = ("--gateways", str(given.processes))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)  # root's PostgreSQL runs as nobody and must get in
-        base = asyncio.run(bare(load.connections))
+        base = asyncio.run(bare(load.connections, given.processes))
         with running(Path(folder), arguments=arguments, **SETTINGS) as stack:
             ports = [int(url.rpartition(":")[2]) for url in stack.gateways]
             pids = [stack.gateway_pid(n) for n in range(len(ports))]

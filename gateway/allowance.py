@@ -172,6 +172,8 @@ def figures(
 class Share:
     """One tenant's allowance."""
 
+    __slots__ = ("_allowance", "_tenant")
+
     def __init__(self, allowance: Allowance, tenant: str) -> None:
         self._allowance, self._tenant = allowance, tenant
 

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 
 from aiohttp import WSMsgType, web
 
-from gateway import endings, metered, metrics
+from gateway import endings, garbage, metered, metrics
 from gateway.allowance import Share
 from gateway.audience import Audience
 from gateway.conformance import Conformance
@@ -75,7 +75,6 @@ class Connection:
         self._ws, self._facts, self._limits, self.hang_up = ws, facts, limits, hang_up
         kept.keep_fact, kept.lost = facts.keep, self._lost
         self._outbox = Outbox()
-        self._stage = stage
         self._ears = Ears(stage.backends, limits.stt_idle_s)
         self._tools = Tools(stage.backends)
         self._words = Words(stage.backends)
@@ -96,11 +95,8 @@ class Connection:
         return not (self._outbox or self._replies) and self._session.is_quiet
 
     async def run(self, restored: Restored | None = None) -> Ending:
-        """Serve the client until it leaves, its time is over, or something breaks.
-
-        Args:
-            restored: What is known of a session that goes on here.
-        """
+        """Serve the client until it leaves, its time is over, or something breaks. The session
+        may have begun elsewhere."""
         metrics.SESSIONS.inc()
         why: Ending = Ending()
         try:
@@ -117,6 +113,8 @@ class Connection:
             self._why = why
             self.audience.end(is_last=why.is_last)
             metrics.SESSIONS.dec()
+            # Tasks that were cancelled keep the frames they were in, and so all of this.
+            del self._tasks, self._scope, self._listening, self._writing
         return why
 
     def end(self, why: Ending) -> None:
@@ -154,9 +152,10 @@ class Connection:
             return
         for fact in restored.facts:
             self._facts.keep(fact)
-        self._send(SessionCreated(self._session.wire()), self._journal.beside())
-        for seq, event in restored.unsent:
-            self._send(event, self._journal.id_of(seq))
+        created = SessionCreated(self._session.wire())
+        self._put(Parcel(created, self._journal.beside(), seq=restored.sent))
+        for n, event in restored.unsent:
+            self._put(Parcel(event, self._journal.id_of(n), seq=n))
         self.take(sig.Resumed())
 
     def take(
@@ -222,7 +221,10 @@ class Connection:
                 assert_never(effect)
 
     def _send(self, event: Coming, event_id: str, after: int = 0, to: str = "") -> None:
-        self._outbox.put(Parcel(event, event_id, after, self._journal.seq, to))
+        self._put(Parcel(event, event_id, after, self._journal.seq, to))
+
+    def _put(self, parcel: Parcel) -> None:
+        self._outbox.put(parcel)
         if self._writing is None:
             self._writing = self._tasks.create_task(self._write(), name="write")
 
@@ -230,6 +232,7 @@ class Connection:
         self._ears.put(command)
         if self._listening is None and self._ears.has_sound:
             self._listening = self._tasks.create_task(self._ears.run(self.take), name="ears")
+            self._listening.add_done_callback(garbage.forget_cancelled)
 
     def _await_words(self, utterance: str) -> None:
         after_s = self._ears.behind_s + self._limits.words_s
@@ -275,7 +278,6 @@ class Connection:
         return self.audience.hear(sender, notice, self)
 
     def welcome(self, sideband_id: str) -> None:
-        # In the order of all else: what comes after it is news to the sideband.
         self._send(SessionCreated(self._session.wire()), self._journal.beside(), to=sideband_id)
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -295,6 +297,5 @@ class Connection:
         self.end(endings.Closed() if outcome is Outcome.GONE else endings.Moved())
 
     def _over(self, why: Ending) -> Ending:
-        """It ends: no new task can start any more."""
-        self._why = why
+        self._why = why  # no new task can start any more
         return why

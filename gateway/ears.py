@@ -35,6 +35,11 @@ class Ears:
     """Commands wait in order; audio that waits side by side goes out as one message, so an
     unloaded stream adds no delay and a loaded one batches itself."""
 
+    __slots__ = (
+        "_backends", "_bytes", "_commands", "_how", "_idle_s", "_others", "_room",
+        "_sample", "_wake",
+    )  # fmt: skip
+
     def __init__(self, backends: Backends, idle_s: float) -> None:
         self._backends, self._idle_s = backends, idle_s
         self._how = do.Listening(None)

@@ -58,6 +58,8 @@ class Sink(Protocol):
 class Facts:
     """What one session leaves behind."""
 
+    __slots__ = ("_session", "_sink", "_stamp_ms")
+
     def __init__(
         self,
         sink: Sink,

@@ -53,6 +53,16 @@ def forget_frames(error: BaseException | None) -> None:
         error = error.__context__
 
 
+def forget_cancelled(task: asyncio.Task[Any]) -> None:
+    """To be called when a task is done that has task groups of its own: when it is cancelled, they
+    keep the error, and that their frames (up to Python 3.12)."""
+    if task.cancelled():
+        try:
+            task.exception()
+        except asyncio.CancelledError as error:
+            forget_frames(error)
+
+
 def untie(
     request: web.Request, ws: web.WebSocketResponse, transport: asyncio.Transport | None
 ) -> None:

@@ -103,9 +103,7 @@ async def _admit(
     except Refused as refused:
         return await _refuse(ws, gateway, refused)
     metrics.HANDSHAKES.labels("accepted").inc()
-    if guest.restored is not None:
-        metrics.RESUMED.observe(time.perf_counter() - began_s)
-    await _serve(ws, request, gateway, guest)
+    await _serve(ws, request, gateway, guest, began_s)
 
 
 async def _join(
@@ -182,7 +180,11 @@ def _balancers_id(request: web.Request, gateway: Gateway) -> str | None:
 
 
 async def _serve(
-    ws: web.WebSocketResponse, request: web.Request, gateway: Gateway, guest: Guest
+    ws: web.WebSocketResponse,
+    request: web.Request,
+    gateway: Gateway,
+    guest: Guest,
+    began_s: float,
 ) -> None:
     config, kept = gateway.config, guest.kept
     ids = {"tenant_id": kept.meta.tenant, "session_id": kept.session_id}
@@ -210,7 +212,7 @@ async def _serve(
             conformance=Conformance(beta=guest.wanted.beta) if config.check_events else None,
         )
         gateway.live[kept.session_id] = connection
-        _opened(guest, facts)
+        _opened(guest, facts, began_s)
         try:
             why = await connection.run(guest.restored)
         finally:
@@ -250,14 +252,16 @@ async def _end(
             log.warning("session left behind")  # it will be swept
 
 
-def _opened(guest: Guest, facts: Facts) -> None:
+def _opened(guest: Guest, facts: Facts, began_s: float) -> None:
     model = guest.wanted.model
     if guest.restored is None:
         facts.opened(model)
         log.info("session opened", extra={"model": model})
     else:
+        took_s = time.perf_counter() - began_s
+        metrics.RESUMED.observe(took_s)
         told = {"epoch": guest.kept.epoch, "unsent": len(guest.restored.unsent)}
-        log.info("session resumed", extra=told)
+        log.info("session resumed", extra={**told, "took_ms": round(took_s * 1000, 1)})
 
 
 def _left_s(guest: Guest) -> float:

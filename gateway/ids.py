@@ -18,6 +18,8 @@ class Ids:
     """The ids of one session. Whoever knows its seed and how many were made makes the same ones:
     a session that another process restores must not rename what its client knows."""
 
+    __slots__ = ("n", "seed")
+
     def __init__(self, seed: bytes = b"", n: int = 0) -> None:
         """
         Args:

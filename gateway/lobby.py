@@ -70,7 +70,7 @@ class Lobby:
             state = state_of(session, ids, 0)
             assert state is not None, "a session that was not opened is quiet"
             meta = Meta(
-                who.tenant, who.key_hash, wanted.model, expires_at_s, session.conversation_id,
+                who.tenant, who.key_hash, wanted.model, expires_at_s, session.conversation.id,
                 wanted.beta,
             )  # fmt: skip
             try:
@@ -82,7 +82,7 @@ class Lobby:
                 continue
             kept = Kept(session, ids, Journal(session), meta, epoch=1, writer=self.keeper)
             self.keeper.add(kept)
-            return Guest(kept, wanted, self._dialect(meta, session.conversation_id))
+            return Guest(kept, wanted, self._dialect(meta, session.conversation.id))
 
     async def resume(self, who: Who, asked: Resumption) -> Guest:
         """A session that another connection had, here or elsewhere.
@@ -100,7 +100,8 @@ class Lobby:
             metrics.RESUMES.labels("not_found").inc()
             raise Refused(admission.NO_SESSION)
         meta = found.meta
-        profile = admission.profile(self._models, meta.model) if meta.model else admission.PLAIN
+        # A model that is not served here any more is served by the default chain.
+        profile = self._models.find(meta.model) or admission.PLAIN
         dialect = self._dialect(meta, meta.conversation_id)
         try:
             last = position_of(asked.last_event_id)
@@ -108,10 +109,14 @@ class Lobby:
         except UnknownFormat as error:
             log.error("session of a newer version", extra={"format": str(error)})
             raise Unready(_NEWER) from error
+        except Exception as error:  # a mistake of ours: it ends this session and no other
+            log.exception("session cannot be restored", extra={"session_id": asked.session_id})
+            metrics.RESUMES.labels("broken").inc()
+            raise Refused(admission.NO_SESSION) from error  # nobody claims it: it is swept
         wanted = Wanted(restored.session.identity.kind, meta.model, profile, meta.beta)
         kept = Kept(
             restored.session, restored.ids, restored.journal, meta,
-            epoch=found.epoch, writer=self.keeper,
+            epoch=found.epoch, writer=self.keeper, sent=restored.sent,
         )  # fmt: skip
         self.keeper.add(kept)
         metrics.RESUMES.labels("resumed").inc()

@@ -64,7 +64,10 @@ class Messages:
             for connection in self._live.values():
                 connection.audience.deaf(batch.sender)
         for notice in batch.notices:
-            self._notice(batch.sender, notice)
+            try:
+                self._notice(batch.sender, notice)
+            except Exception:  # a mistake of ours: it must not end the process
+                log.exception("notice failed")
 
     def _notice(self, sender: str, notice: Notice) -> None:
         if isinstance(notice, Told | Over):

@@ -49,6 +49,8 @@ class Outbox:
     that leaves more than LIMIT events lying is hung up on: `get` raises SlowClient.
     """
 
+    __slots__ = ("_empty", "_events", "_room", "_wake")
+
     def __init__(self) -> None:
         self._events: list[Parcel] = []  # never so many that a deque would pay
         self._wake, self._room, self._empty = Flag(), Flag(is_set=True), Flag(is_set=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway import reply
+from gateway import garbage, reply
 from gateway.realtime.effects import StartReply
 from gateway.reply import Audience, Stage
 
@@ -27,6 +27,7 @@ class Replies:
         task = tasks.create_task(reply.run(start, self._stage, audience), name=rid)
         self._running[rid] = task
         task.add_done_callback(self._forget)
+        task.add_done_callback(garbage.forget_cancelled)
 
     def stop(self, response_id: str) -> None:
         """Stop one, if it runs."""

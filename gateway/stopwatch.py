@@ -22,6 +22,8 @@ class Stopwatch:
     What comes of an older reply, or of a reply that nobody spoke for, is not counted.
     """
 
+    __slots__ = ("_awaited", "_now_s", "_response_id", "_start_s")
+
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._start_s = 0.0

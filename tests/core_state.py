@@ -22,7 +22,7 @@ def state_of(session: Session) -> dict[str, Any]:
     return {
         "identity": session.identity,
         "settings": session._settings,
-        "conversation": session.conversation_id,
+        "conversation": session.conversation.id,
         "items": [_entry(entry) for entry in entries],
         "microphone": _microphone(turns),
         "losses": turns._losses,

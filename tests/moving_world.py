@@ -128,7 +128,7 @@ class MovingWorld(World):
         marked = msgspec.msgpack.encode(mark)
         found = Found(META, 2, self.first, self.state, tuple(entries), marked)
         is_beta = self.dialect is self.beta
-        dialect = Beta(self.session.conversation_id) if is_beta else self.dialect
+        dialect = Beta(self.session.conversation.id) if is_beta else self.dialect
         return restore(found, _open, dialect, last), dialect
 
     def move(self) -> None:

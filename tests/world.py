@@ -51,7 +51,7 @@ class World:
         self.kind: Kind = tape.pick(["realtime", "realtime", "realtime", "transcription"])
         self.new_id = Ids()
         self.session = self.new_session()
-        self.beta = Beta(self.session.conversation_id)
+        self.beta = Beta(self.session.conversation.id)
         self.ga: Dialect = Ga()
         dialects: list[Dialect] = [self.ga, self.ga, Ga(strict=True), self.beta]
         self.dialect = tape.pick(dialects)

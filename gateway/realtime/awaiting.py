@@ -21,6 +21,8 @@ LOST = "The audio was lost with the server that heard it."
 class Awaiting:
     """Awaited items by the names that their words come under: an item may have several."""
 
+    __slots__ = ("_awaited", "_conversation", "_new_id", "_replies", "_settings")
+
     def __init__(self, conversation: Conversation, replies: Replies, new_id: NewId) -> None:
         self._conversation, self._replies, self._new_id = conversation, replies, new_id
         self._settings = Settings()

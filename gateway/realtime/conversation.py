@@ -32,6 +32,7 @@ from .refusals import refuse
 from .settings import RATE_HZ
 
 MAX_ITEMS = 2000  # that a client may make
+MAX_WEIGHT = 24 << 20  # bytes of what a client may make, about
 MAX_CONTEXT = 1 << 19  # characters of one request: even four bytes each fit a gRPC message
 MAX_PICTURES = 12 << 20  # characters of the pictures of one request
 _GAP = 1 << 20  # between ordinals, so that items can be inserted twenty deep
@@ -154,6 +155,8 @@ def _words(part: Content) -> str:
 class Conversation:
     """An ordered list of entries. Ids are the client's as well as ours."""
 
+    __slots__ = ("_entries", "_moved", "id")
+
     def __init__(self, conversation_id: str) -> None:
         self.id = conversation_id
         self._entries: list[Entry] = []
@@ -163,6 +166,14 @@ class Conversation:
     def has_audio(self) -> bool:
         """Whether the model has spoken."""
         return any(entry.audio_bytes for entry in self._entries)
+
+    @property
+    def weight(self) -> int:
+        """How many bytes its words and pictures are, about."""
+        return sum(
+            len(entry.text) + sum(len(image.image_url or "") for image in entry.images)
+            for entry in self._entries
+        )
 
     def find(self, item_id: str) -> Entry | None:
         """The newest entry of that id: a client may use an id twice, as with OpenAI."""
@@ -184,6 +195,11 @@ class Conversation:
         """
         if len(self._entries) >= MAX_ITEMS:
             message = f"The conversation is full: it may have {MAX_ITEMS} items. Delete some."
+            raise refuse("conversation_full", message)
+        if self.weight > MAX_WEIGHT:
+            message = (
+                f"The conversation is full: it may have {MAX_WEIGHT} bytes. Delete some items."
+            )
             raise refuse("conversation_full", message)
         if not previous_item_id:
             return len(self._entries)

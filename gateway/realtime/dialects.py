@@ -34,6 +34,8 @@ class Dialect(Protocol):
 class Ga:
     """What the live service speaks."""
 
+    __slots__ = ("_kinds",)
+
     def __init__(self, strict: bool = False) -> None:
         """
         Args:

@@ -41,6 +41,11 @@ DENIED = "The user did not approve this call."
 class Servers:
     """The servers by what tells them apart. Late news of those that were forgotten is ignored."""
 
+    __slots__ = (
+        "_answered", "_asked", "_calls", "_conversation", "_known", "_new_id",
+        "_of_session", "_room",
+    )  # fmt: skip
+
     def __init__(self, conversation: Conversation, new_id: NewId) -> None:
         self._conversation, self._new_id = conversation, new_id
         self._known: dict[bytes, Listing] = {}

@@ -42,6 +42,11 @@ class SavedMicrophone(msgspec.Struct, frozen=True):
 class Microphone:
     """Which item the user's speech will be, and how much audio waits to become one."""
 
+    __slots__ = (
+        "_carried_at", "_decoder", "_item_id", "_new_id", "_samples", "_start", "odd",
+        "tape", "utterance",
+    )  # fmt: skip
+
     def __init__(self, new_id: Callable[[str], str], kept_ms: int = 0) -> None:
         """
         Args:

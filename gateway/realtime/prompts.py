@@ -38,6 +38,8 @@ Stock = Mapping[str, tuple[Stored, ...]]
 class Prompts:
     """What is stored, and what the server says without a prompt."""
 
+    __slots__ = ("_default", "_stored")
+
     def __init__(self, stored: Stock, default: str) -> None:
         """
         Args:

@@ -19,6 +19,8 @@ BYTES_PER_MS = RATE_HZ * 2 // 1000
 class Tape:
     """The microphone's last LONGEST_MS, with the prefix padding of speech."""
 
+    __slots__ = ("_bytes", "_end", "_most", "_parts")
+
     def __init__(self, kept_ms: int) -> None:
         """
         Args:
@@ -99,6 +101,8 @@ class Recording:
 
 class Shelf:
     """What all recordings of a session may take together: `kept_ms`."""
+
+    __slots__ = ("_bytes", "_kept", "_most")
 
     def __init__(self, kept_ms: int) -> None:
         self._most = kept_ms * BYTES_PER_MS

@@ -37,6 +37,11 @@ _OVERRIDES = {
 class Replies:
     """Live responses by id, since several can run at a time outside the conversation."""
 
+    __slots__ = (
+        "_conversation", "_degraded", "_lead_ms", "_live", "_new_id", "_prompts",
+        "_servers", "_unheard_ms", "shelf",
+    )  # fmt: skip
+
     def __init__(
         self,
         conversation: Conversation,

@@ -82,8 +82,8 @@ class Session:
         self._turns.configure(self._settings)
 
     @property
-    def conversation_id(self) -> str:
-        return self._conversation.id
+    def conversation(self) -> Conversation:
+        return self._conversation
 
     def open(self) -> list[Effect]:
         """What to do first: clients get `session.created` unasked."""
@@ -277,7 +277,7 @@ class Session:
             self.identity,
             self._default,
             self._settings,
-            self.conversation_id,
+            self._conversation.id,
             tuple(map(saved_entry, self._conversation.entries())),
             *self._turns.saved(),
             *self._replies.saved(),

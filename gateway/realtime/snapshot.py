@@ -65,6 +65,7 @@ class Saved(msgspec.Struct, frozen=True):
 
 
 def dump(saved: Saved) -> bytes:
+    # JSON: a client's JSON may hold numbers that msgpack has not.
     return _encode(saved)
 
 
@@ -74,7 +75,7 @@ def load(data: bytes) -> Saved:
         UnknownFormat: see there.
         msgspec.MsgspecError: it is no snapshot.
     """
-    raw = msgspec.msgpack.decode(data)
+    raw = msgspec.json.decode(data, type=dict[str, Any])
     if raw["format"] > FORMAT:
         raise UnknownFormat(raw["format"])
     while raw["format"] < FORMAT:
@@ -106,4 +107,4 @@ def entry_of(saved: SavedEntry) -> Entry:
     return entry
 
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.json.Encoder().encode

@@ -29,6 +29,11 @@ LOSSES_PER_ERROR = 3  # losses come every few seconds while somebody speaks: say
 
 
 class Turns:
+    __slots__ = (
+        "_answers", "_awaited", "_conversation", "_losses", "_microphone", "_new_id",
+        "_replies", "_settings", "_shelf", "_silent_since_ms",
+    )  # fmt: skip
+
     def __init__(
         self,
         conversation: Conversation,

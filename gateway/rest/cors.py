@@ -7,7 +7,7 @@ name some.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
@@ -50,22 +50,25 @@ class Cors:
 
     def _preflight(self) -> Middleware:
         @web.middleware
-        async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+        def preflight(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
             if (
                 request.method != hdrs.METH_OPTIONS
                 or hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers
                 or not is_api(request.path)
             ):
-                return await handler(request)
-            headers = {hdrs.ACCESS_CONTROL_MAX_AGE: _DAY_S}
-            if self._takes(request):
-                headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = _METHODS
-                # "*" would not be enough: it never means Authorization.
-                asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS, "")
-                headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = asked or "Authorization, Content-Type"
-            return web.Response(status=204, headers=headers)
+                return handler(request)  # not awaited here: WebSockets would keep our frame
+            return self._answer(request)
 
         return preflight
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        headers = {hdrs.ACCESS_CONTROL_MAX_AGE: _DAY_S}
+        if self._takes(request):
+            headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = _METHODS
+            # "*" would not be enough: it never means Authorization.
+            asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS, "")
+            headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = asked or "Authorization, Content-Type"
+        return web.Response(status=204, headers=headers)
 
     def _takes(self, request: web.Request) -> bool:
         return "*" in self._origins or request.headers.get(hdrs.ORIGIN) in self._origins

@@ -31,6 +31,7 @@ from gateway.realtime.session import Session
 SPEECH_BYTES = 12_000
 """Audio of an utterance that is kept together: a quarter of a second."""
 
+_JSON = b"j"
 _OPEN, _CLIENT, _SIDEBAND, _REFUSED, _SIGNAL = b"o", b"c", b"b", b"r", b"s"
 _encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 _SIGNALS = {kind.__name__: kind for kind in sig.Signal.__args__}
@@ -81,6 +82,11 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
 class Journal:
     """Takes note of what a session is told."""
 
+    __slots__ = (
+        "_audio", "_is_first", "_is_open", "_pending", "_session", "_silent", "_speech",
+        "_tag", "_unnoted", "next", "played", "samples", "seq",
+    )  # fmt: skip
+
     def __init__(self, session: Session, *, first: int = 0) -> None:
         """
         Args:
@@ -100,6 +106,7 @@ class Journal:
         self._speech = bytearray()
         self._unnoted: dict[str, int] = {}  # audio of responses since the last entry
         self._is_first = True
+        self._is_open = False  # whether audio has to be kept
         self._audio = 0  # frames sent
         self._tag = secrets.token_hex(4)
 
@@ -153,6 +160,11 @@ class Journal:
         return pending
 
     @property
+    def taken(self) -> int:
+        """How many entries were taken, or came before."""
+        return self.next - len(self._pending)
+
+    @property
     def is_clean(self) -> bool:
         """Whether everything was taken."""
         return not self._pending
@@ -164,7 +176,8 @@ class Journal:
     def _heard(self, effects: Sequence[Effect]) -> None:
         pcm = b"".join(effect.pcm for effect in effects if isinstance(effect, do.Hear))
         self.samples += len(pcm) // 2
-        if self._session.hearing.kept_from_ms is None:
+        self._is_open = self._session.hearing.kept_from_ms is not None
+        if not self._is_open:
             if self._speech:  # it has become too long
                 self._flush()
             self._silent += len(pcm) // 2
@@ -191,8 +204,11 @@ class Journal:
             self._flush()
 
     def _after(self, event: Input, effects: Sequence[Effect]) -> None:
-        if isinstance(event, sig.SpeechStarted) and (pcm := self._session.hearing.kept()):
-            self._add(_signal(sig.AudioKept(pcm)))
+        is_open = self._session.hearing.kept_from_ms is not None
+        begins = isinstance(event, sig.SpeechStarted) or not self._is_open
+        if is_open and begins and (pcm := self._session.hearing.kept()):
+            self._add(_signal(sig.AudioKept(pcm)))  # it has passed, and was not kept
+        self._is_open = is_open
         for effect in effects:
             if isinstance(effect, do.Send) and isinstance(effect.event, ResponseDone):
                 self.played.pop(effect.event.response["id"], None)
@@ -234,7 +250,7 @@ def inputs(entries: Sequence[bytes], dialect: Dialect) -> Iterator[Input]:
         elif kind == _REFUSED:
             yield Refusal(**_decode(rest))
         else:
-            name, fields = _decode(rest)
+            name, fields = (msgspec.json.decode if kind == _JSON else _decode)(rest)
             yield msgspec.convert(fields, _SIGNALS[name])
 
 
@@ -253,4 +269,7 @@ def _entry(event: Input, raw: str | bytes) -> bytes:
 
 
 def _signal(signal: Any) -> bytes:
-    return _SIGNAL + _encode((type(signal).__name__, signal))
+    try:
+        return _SIGNAL + _encode((type(signal).__name__, signal))
+    except OverflowError:  # the JSON of others may hold numbers that msgpack has not
+        return _JSON + msgspec.json.encode((type(signal).__name__, signal))

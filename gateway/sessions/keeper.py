@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 
 from gateway import metrics
-from gateway.sessions.kept import Kept
+from gateway.sessions.kept import Kept, news
 from gateway.sessions.store import Outcome, Store, Taken, Write
 from mesh.errors import Unavailable
 from mesh.stream import stop_if_cancelled
@@ -29,7 +30,9 @@ _WATCH_S = 0.1
 _SLEPT_S = 0.35
 """Who was not seen for so long may have been asleep, and its sessions may have moved."""
 _BATCH = 200  # sessions of one round trip
-_LAST_S = 1.0
+_LEAVING = 1000  # the same of those that leave: most have nothing to write
+_ALONE = 8  # that leave at a time; more do so together
+_LAST_S = 3.0
 _RESYNC_S = 60.0
 _CONFIRM_S = 2.0  # longer than any one command takes to fail
 
@@ -38,10 +41,7 @@ log = logging.getLogger(__name__)
 
 class Keeper:
     def __init__(self, store: Store, *, ttl_s: float) -> None:
-        """
-        Args:
-            ttl_s: How long sessions live without a word of ours.
-        """
+        """`ttl_s`: how long sessions live without a word of ours."""
         self.store, self._ttl_s = store, ttl_s
         self.is_well = False
         """Whether the store takes what we write."""
@@ -49,7 +49,9 @@ class Keeper:
         self._now: dict[str, Kept] = {}  # in the order in which they came
         self._soon: set[Kept] = set()
         self._moved: set[Kept] = set()
-        self._wake, self._mark = asyncio.Event(), asyncio.Event()
+        self._n_alone = 0  # that leave, each for itself
+        self._leaving: dict[Kept, asyncio.Future[None]] = {}
+        self._wake, self._mark, self._left = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._doubts = 0
         self._seen_s = self._answered_s = time.monotonic()
         self._asked: list[Kept] = []  # that a write is on its way of
@@ -81,12 +83,31 @@ class Keeper:
         kept.journal.settle()
         try:
             async with asyncio.timeout(_LAST_S):
-                await self._write([kept])
-                await self.store.mark({kept.session_id: (kept.epoch, kept.mark())})
+                await (self._leave_alone if self._n_alone < _ALONE else self._leave_among)(kept)
         except (Unavailable, TimeoutError):
             log.warning("session left unwritten", extra={"session_id": kept.session_id})
             kept.free()  # history hears of it all the same
         self.drop(kept)
+
+    async def _leave_alone(self, kept: Kept) -> None:
+        self._n_alone += 1
+        try:
+            await self._leave([kept])
+        finally:
+            self._n_alone -= 1
+
+    async def _leave_among(self, kept: Kept) -> None:
+        """With others: thousands may leave at once, when a balancer goes down."""
+        written = self._leaving[kept] = asyncio.get_running_loop().create_future()
+        self._left.set()
+        try:
+            await written
+        finally:
+            self._leaving.pop(kept, None)
+
+    async def _leave(self, batch: list[Kept]) -> None:
+        await self._write(batch)
+        await self.store.mark({k.session_id: (k.epoch, k.mark()) for k in batch})
 
     def drop(self, kept: Kept) -> None:
         """A session has ended, or is not ours any more."""
@@ -131,7 +152,7 @@ class Keeper:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._write_on, self._mark_on, self._beat_on, self._watch):
+            for work in (self._write_on, self._mark_on, self._leave_on, self._beat_on, self._watch):
                 tasks.create_task(self._forever(work), name=work.__name__)
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -140,6 +161,9 @@ class Keeper:
                 await work()
             except Unavailable as error:
                 self._is_away(error.detail)
+                await asyncio.sleep(_AGAIN_S)
+            except Exception:  # a mistake of ours: it must not end the process
+                log.exception("keeper failed")
                 await asyncio.sleep(_AGAIN_S)
             stop_if_cancelled()
 
@@ -161,7 +185,7 @@ class Keeper:
             self._asked, self._asked_s = [], None
 
     async def _write(self, batch: list[Kept]) -> None:
-        writes = [(kept, write, kept.journal.seq) for kept in batch if (write := kept.write())]
+        writes = [(kept, write, kept.journal.seq) for kept in batch if (write := news(kept))]
         self._soon.update(kept for kept in batch if kept.waits)
         if not writes:
             return
@@ -202,6 +226,20 @@ class Keeper:
         if self.is_well:
             await self.store.mark({k.session_id: (k.epoch, k.mark()) for k in moved})
         await asyncio.sleep(MARK_S)
+
+    async def _leave_on(self) -> None:
+        await self._left.wait()
+        leaving = dict(islice(self._leaving.items(), _LEAVING))
+        for kept in leaving:
+            del self._leaving[kept]
+        if not self._leaving:
+            self._left.clear()
+        try:
+            await self._leave(list(leaving))
+        except Unavailable as error:
+            _settle(leaving.values(), error)
+            raise
+        _settle(leaving.values())
 
     async def _beat_on(self) -> None:
         await self.store.beat(list(self._sessions))
@@ -249,3 +287,13 @@ class Keeper:
         metrics.DEGRADED.set(1)
         for kept in [*self._now.values(), *self._soon, *self._asked]:
             kept.free()
+
+
+def _settle(waiting: Iterable[asyncio.Future[None]], error: Unavailable | None = None) -> None:
+    for future in waiting:
+        if future.done():
+            continue  # it has waited for long enough
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(Unavailable(error.detail, tier=error.tier))

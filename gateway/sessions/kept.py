@@ -21,6 +21,7 @@ from gateway.sessions.store import Meta, Outcome, Write
 
 STATE_BYTES = 64 << 10
 """A journal that is longer is replaced by a snapshot, as soon as nothing runs."""
+MOST_STATE = 4 << 20  # bytes of words and pictures: a larger session is not kept
 MOST_BYTES = 4 << 20
 """A journal that is longer is given up: while the store is away, or after large recordings."""
 
@@ -56,6 +57,12 @@ class Writer(Protocol):
 
 
 class Kept:
+    __slots__ = (
+        "_changed", "_facts", "_first", "_ids", "_is_free", "_journal_bytes", "_kept",
+        "_made", "_needs_state", "_outcome", "_sent", "_state_bytes", "_unwritten",
+        "_writer", "doubts", "epoch", "journal", "keep_fact", "lost", "meta", "session",
+    )  # fmt: skip
+
     def __init__(
         self,
         session: Session,
@@ -65,19 +72,24 @@ class Kept:
         *,
         epoch: int,
         writer: Writer,
+        sent: int = 0,
     ) -> None:
+        """
+        Args:
+            sent: The number of the last event that the client has been sent.
+        """
         self.session, self.journal, self.meta, self.epoch = session, journal, meta, epoch
         self._ids, self._writer = ids, writer
         self._unwritten: list[bytes] = []
-        self._first = journal.next  # number of the first of them
+        self._first = journal.taken  # number of the first of them
         self._journal_bytes, self._state_bytes = 0, 0
         self._needs_state = False
-        self._kept = journal.next  # entries that the store has
+        self._kept = journal.taken  # entries that the store has
         self._is_free = False
         self._outcome: Outcome | None = None
         self._changed = Flag()
         self._facts: list[tuple[int, do.Fact]] = []
-        self._sent = self._made = journal.seq
+        self._sent, self._made = sent, journal.seq
         self.doubts = writer.doubts
         self.keep_fact: Callable[[do.Fact], None] = _ignore
         """Takes each fact, once it is kept."""
@@ -159,6 +171,8 @@ class Kept:
 
     def whole(self) -> Write | None:
         """A snapshot instead of the journal; None while something runs."""
+        if self.session.conversation.weight > MOST_STATE:
+            return None  # it would hold up everybody else's
         self.journal.settle()
         self._take()
         state = state_of(self.session, self._ids, self.journal.seq)
@@ -231,6 +245,16 @@ class Kept:
         while self._facts and (self._is_free or self._facts[0][0] <= self._kept):
             self.keep_fact(self._facts.pop(0)[1])
         self._changed.set()
+
+
+def news(kept: Kept) -> Write | None:
+    """What to write of a session now; None if there is nothing."""
+    try:
+        return kept.write()
+    except Exception:  # a mistake of ours: it ends this session and no other
+        log.exception("session cannot be kept", extra={"session_id": kept.session_id})
+        kept.lose(Outcome.GONE)
+        return None
 
 
 def _shows(effect: Effect) -> bool:

@@ -14,6 +14,7 @@ was lost.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 import zlib
@@ -32,6 +33,7 @@ from mesh.redis import Command, connect, each
 from mesh.script import Call, run, run_one
 
 SHARDS = 16
+_ID = re.compile(r"[0-9A-Za-z_-]{1,128}")
 
 _OUTCOMES = Outcome.KEPT, Outcome.MOVED, Outcome.GONE, Outcome.MISSING
 _LONGEST_S = 1.5  # of anything that is asked here; the client's own patience adds up
@@ -84,6 +86,8 @@ class RedisStore:
             raise Taken(session_id)
 
     async def claim(self, session_id: str, tenant: str) -> Found | None:
+        if not _ID.fullmatch(session_id):
+            return None  # braces and the like would make keys of another slot
         # Asked again, a claim whose answer was lost is the same one.
         token = self._claiming.pop(session_id, "") or secrets.token_hex(8)
         claim = Call(scripts.CLAIM, _keys(session_id), (self._gateway_id, tenant, token))
@@ -236,6 +240,8 @@ class RedisStore:
         await self._all(*map(_unlisted, ids))
 
     async def owner(self, session_id: str, tenant: str) -> str | None:
+        if not _ID.fullmatch(session_id):
+            return None
         meta = _keys(session_id)[0]
         [found] = await self._all(Command(meta, ("HMGET", meta, "tenant", "owner", "swept")))
         of, owner, swept = found

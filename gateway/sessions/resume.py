@@ -53,6 +53,8 @@ class Restored:
     journal: Journal
     unsent: list[tuple[int, ServerEvent]] = field(default_factory=list)
     """What the client has not been told, in order: the number of each event, and the event."""
+    sent: int = 0
+    """The number of the last event that it has been told."""
     facts: list[do.Fact] = field(default_factory=list)
     """What its last process may not have told history; what it has may be told again."""
 
@@ -85,6 +87,7 @@ def restore(
     for event in replay.missed(mark):
         journal.note(event, replay.take(event, dialect))
     restored.unsent = replay.since(had)  # with what happens only now
+    restored.sent = had
     journal.seq, journal.samples, journal.played = replay.seq, replay.samples, replay.played
     return restored
 

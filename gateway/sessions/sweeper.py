@@ -49,6 +49,8 @@ async def sweep_forever(
                 await _sweep(store, bury, flush)
         except Unavailable:
             patient_until_s = clock() + patience_s
+        except Exception:  # a mistake of ours: it must not end the process
+            log.exception("sweeper failed")
 
 
 async def _sweep(

@@ -85,7 +85,7 @@ async def test_a_new_session_is_kept_before_anybody_hears_of_it(one, world):
         "hash",
         "gpt-realtime",
     )
-    assert kept.meta.conversation_id == guest.kept.session.conversation_id
+    assert kept.meta.conversation_id == guest.kept.session.conversation.id
     assert abs(kept.meta.expires_at_s - time.time() - 3600) < 10
     assert guest.restored is None
 

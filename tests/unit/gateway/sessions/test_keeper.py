@@ -362,6 +362,24 @@ async def test_a_store_that_does_not_answer_keeps_nobody(
     assert "session left unwritten" in [r.message for r in caplog.records]
 
 
+async def test_many_that_leave_at_once_are_written_together(keeper, store, world):
+    n = 5 * module._ALONE
+    sessions = [await begin(keeper, store, f"sess_{n}") for n in range(n)]
+    for session in sessions:
+        session.append(b"\x01\x00" * 480)
+    store.gate.clear()
+    async with asyncio.TaskGroup() as tasks:
+        for session in sessions:
+            tasks.create_task(keeper.leave(session.kept), name="leave")
+        await asyncio.sleep(0)
+        before = store.n_asked
+        store.gate.set()
+    assert store.n_asked - before < 3 * module._ALONE
+    for session in sessions:
+        assert len(entries(world, session.kept.session_id)) == session.journal.next
+        assert world.marks["gw_1", session.kept.session_id] == (1, session.kept.mark())
+
+
 async def test_who_has_left_is_not_said_to_live(told, store, world):
     keeper = Keeper(store, ttl_s=0.03)
     other = Session(keeper, "sess_2")
