@@ -158,11 +158,12 @@ def _servers(config: Config, files: Files, redis: Redis, parts: Parts) -> Server
         spool.open()
     url = config.redis_url
     local = LocalAllowance(files.limits, time.monotonic)
+    ttl_s = config.resume_s * 4 / 3  # a session's last beat may be a third of that old
     return Servers(
         parts.backends,
         parts.recorder or Recorder(connect(url), spool),
         parts.secrets or RedisSecrets(connect(url)),
-        parts.store or RedisStore.at(url, new_id("gw"), ttl_s=config.resume_s),
+        parts.store or RedisStore.at(url, new_id("gw"), ttl_s=ttl_s),
         parts.allowance or RedisAllowance(redis, files.limits, local),
     )
 
@@ -203,7 +204,7 @@ def _works(
 ) -> list[tuple[str, Coroutine[Any, Any, None]]]:
     """What goes on as long as the process serves."""
     store, recorder, sidebands = gateway.keeper.store, gateway.recorder, gateway.sidebands
-    patience_s = gateway.config.resume_s + SWEEP_PATIENCE_S
+    patience_s = gateway.config.resume_s * 4 / 3 + SWEEP_PATIENCE_S
 
     def bury(abandoned: Abandoned) -> None:
         Facts.of(recorder, abandoned.session_id, abandoned.meta).closed("abandoned")

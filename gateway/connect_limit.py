@@ -12,14 +12,15 @@ from collections.abc import Callable
 class ConnectLimit:
     """Lets a second's worth in at once, then as many as the rate says."""
 
-    def __init__(self, per_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, per_s: float, clock: Callable[[], float], burst: float = 1.0) -> None:
         """
         Args:
             per_s: New connections a second; 0 is no limit.
             clock: Seconds that never go back.
+            burst: How many may come at once, at least.
         """
         self._per_s, self._clock = per_s, clock
-        self._burst = max(1.0, per_s)
+        self._burst = max(burst, per_s)
         self._left = self._burst
         self._at_s = clock()
 

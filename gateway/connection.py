@@ -102,7 +102,9 @@ class Connection:
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 try:
-                    async with asyncio.timeout(self._limits.session_s) as self._scope:
+                    async with self._scope:
+                        left_s = 0 if self._why else self._limits.session_s
+                        self._scope.reschedule(asyncio.get_running_loop().time() + left_s)
                         self._begin(restored)
                         await self._read()
                 except TimeoutError:
@@ -111,17 +113,15 @@ class Connection:
             why = endings.found_in(group)
         finally:
             self._why = why
-            self.audience.end(is_last=why.is_last)
             metrics.SESSIONS.dec()
-            # Tasks that were cancelled keep the frames they were in, and so all of this.
-            del self._tasks, self._scope, self._listening, self._writing
+            del self._tasks, self._scope, self._listening, self._writing  # frames hold on to us
         return why
 
     def end(self, why: Ending) -> None:
         """The connection ends now."""
         if self._why is None:
             self._why = why
-            if not self._scope.expired():
+            with suppress(RuntimeError):  # it has not begun, or ends already
                 self._scope.reschedule(0)
 
     async def moved(self) -> None:
@@ -151,12 +151,12 @@ class Connection:
                 self._do(effect, after)
             return
         for fact in restored.facts:
-            self._facts.keep(fact)
+            self._facts.keep(fact, again=True)
         created = SessionCreated(self._session.wire())
-        self._put(Parcel(created, self._journal.beside(), seq=restored.sent))
+        self._put(Parcel(created, self._journal.beside(restored.sent), seq=restored.sent))
         for n, event in restored.unsent:
             self._put(Parcel(event, self._journal.id_of(n), seq=n))
-        self.take(sig.Resumed())
+        self.take(self.kept.resumed())
 
     def take(
         self, event: ce.ClientEvent | sig.Signal, raw: str | bytes = "", sideband_id: str = ""
@@ -186,13 +186,10 @@ class Connection:
     async def room(self) -> None:
         await self._outbox.room()
 
-    def _do(  # noqa: C901 - a table
-        self, effect: do.Effect, after: int, sideband_id: str = ""
-    ) -> None:
-        """`after`: how much must be kept before anybody may hear of it."""
+    def _do(self, effect: do.Effect, after: int, to: str = "") -> None:  # noqa: C901
         match effect:
             case do.Send(event):
-                to = sideband_id if isinstance(event, Error) else ""
+                to = to if isinstance(event, Error) else ""
                 self._send(event, self._journal.stamp(event), after, to)
             case do.Hear() | do.HearFrom() | do.Listen() | do.ForgetAudio():
                 self._hear(effect)
@@ -262,6 +259,7 @@ class Connection:
         try:
             while self._outbox or self._replies or self._listening:
                 await self._delivery.send(await self._outbox.get())
+                self._outbox.delivered()
         except SlowClient:
             metrics.SLOW_CLIENTS.inc()
             raise self._over(endings.Slow()) from None

@@ -58,7 +58,7 @@ class Sink(Protocol):
 class Facts:
     """What one session leaves behind."""
 
-    __slots__ = ("_session", "_sink", "_stamp_ms")
+    __slots__ = ("_conversation_id", "_session_id", "_sink", "_stamp_ms", "_tenant_id")
 
     def __init__(
         self,
@@ -75,9 +75,8 @@ class Facts:
                 for the session must give the same.
         """
         self._sink = sink
-        self._session = common_pb2.SessionRef(
-            tenant_id=tenant_id, session_id=session_id, conversation_id=conversation_id
-        )
+        self._tenant_id, self._session_id = tenant_id, session_id
+        self._conversation_id = conversation_id
         self._stamp_ms = expires_at_s * 1000
 
     @classmethod
@@ -92,7 +91,7 @@ class Facts:
         )
 
     def opened(self, model: str) -> None:
-        conversation = pb.Conversation(conversation_id=self._session.conversation_id)
+        conversation = pb.Conversation(conversation_id=self._conversation_id)
         conversation.created_at.GetCurrentTime()
         self._put(pb.Record(conversation_started=conversation))
         self._put(pb.Record(session_opened=pb.SessionOpened(model=model)))
@@ -101,16 +100,21 @@ class Facts:
         """Only the first one counts, of whichever gateway it is."""
         self._put(pb.Record(session_closed=pb.SessionClosed(reason=reason)))
 
-    def keep(self, fact: do.Fact) -> None:
+    def keep(self, fact: do.Fact, *, again: bool = False) -> None:
+        """
+        Args:
+            again: Another process may have told it.
+        """
         match fact:
             case do.ItemKept():
                 self._put(pb.Record(item=self._item(fact)), fact.item.id, str(fact.version))
             case do.ItemDropped(item_id):
                 self._put(pb.Record(item_deleted=pb.ItemDeleted(item_id=item_id)), item_id)
             case do.ResponseKept():
-                metrics.REPLIES.labels(fact.status).inc()
-                ids = {"response_id": fact.response_id, "status": fact.status}
-                log.info("reply finished", extra={**ids, "reason": fact.reason})
+                if not again:
+                    metrics.REPLIES.labels(fact.status).inc()
+                    ids = {"response_id": fact.response_id, "status": fact.status}
+                    log.info("reply finished", extra={**ids, "reason": fact.reason})
                 self._put(pb.Record(response_done=_response(fact)), fact.response_id)
             case _:
                 assert_never(fact)
@@ -118,7 +122,7 @@ class Facts:
     def _item(self, fact: do.ItemKept) -> pb.Item:
         item = pb.Item(
             item_id=fact.item.id,
-            conversation_id=self._session.conversation_id,
+            conversation_id=self._conversation_id,
             ordinal=fact.ordinal,
             status=_STATUSES[getattr(fact.item, "status", "completed")],  # of MCP: only whole ones
             text=fact.text.replace("\0", ""),  # which PostgreSQL does not take
@@ -134,9 +138,14 @@ class Facts:
         Args:
             which: Tells the record from others of its kind in the session.
         """
-        told = (self._session.session_id, record.WhichOneof("body") or "", *which)
+        told = (self._session_id, record.WhichOneof("body") or "", *which)
         record.record_id = _uuid7(self._stamp_ms, "\0".join(told))
-        record.session.CopyFrom(self._session)
+        ref = common_pb2.SessionRef(
+            tenant_id=self._tenant_id,
+            session_id=self._session_id,
+            conversation_id=self._conversation_id,
+        )
+        record.session.CopyFrom(ref)
         record.occurred_at.GetCurrentTime()
         self._sink.put(record)
 

@@ -24,6 +24,7 @@ from gateway.realtime.dialects import Ga
 from gateway.realtime.refusals import Refused
 from gateway.reply import Stage
 from gateway.rest import answers
+from gateway.sessions.kept import Kept
 from gateway.shared import GATEWAY, Gateway
 from mesh import log as logs
 from mesh.errors import Unavailable
@@ -61,10 +62,10 @@ async def realtime(request: web.Request) -> web.StreamResponse:
     try:
         await ws.prepare(request)
         _hold_little(request)
-        if call_id is None:
-            await _admit(ws, request, gateway, began_s)
-        else:
+        if call_id is not None:
             await _join(ws, request, gateway, call_id)
+        elif (guest := await _let_in(ws, request, gateway)) is not None:
+            await _serve(ws, request, gateway, guest, began_s)
     finally:
         gateway.open.discard(ws)
         garbage.untie(request, ws, transport)
@@ -93,17 +94,18 @@ def _hold_little(request: web.Request) -> None:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_UNSENT)
 
 
-async def _admit(
-    ws: web.WebSocketResponse, request: web.Request, gateway: Gateway, began_s: float
-) -> None:
-    """Serve the client, or say why not."""
+async def _let_in(
+    ws: web.WebSocketResponse, request: web.Request, gateway: Gateway
+) -> Guest | None:
+    """The session that the client wants; None if it was told why not."""
     try:
         who = await auth.who(request)
         guest = await _guest(request, gateway, who)
     except Refused as refused:
-        return await _refuse(ws, gateway, refused)
+        await _refuse(ws, gateway, refused)
+        return None
     metrics.HANDSHAKES.labels("accepted").inc()
-    await _serve(ws, request, gateway, guest, began_s)
+    return guest
 
 
 async def _join(
@@ -158,7 +160,11 @@ async def _guest(request: web.Request, gateway: Gateway, who: Who) -> Guest:
     if asked is not None:  # its requests were counted when it began
         if (before := gateway.live.get(asked.session_id)) and before.kept.meta.tenant == who.tenant:
             await before.moved()
-        return await gateway.lobby.resume(who, asked)
+        try:
+            return await gateway.lobby.resume(who, asked)
+        except Refused:
+            await gateway.allowance.count_request(who.tenant)  # a guess is a request
+            raise
     wanted = admission.wanted(
         request.query,
         request.headers,
@@ -189,10 +195,6 @@ async def _serve(
     config, kept = gateway.config, guest.kept
     ids = {"tenant_id": kept.meta.tenant, "session_id": kept.session_id}
 
-    def hang_up() -> None:
-        if request.transport is not None:
-            request.transport.abort()
-
     with logs.bound(**ids, correlation_id=new_id("corr")):
         facts = Facts.of(gateway.recorder, kept.session_id, kept.meta)
         connection = Connection(
@@ -208,10 +210,16 @@ async def _serve(
             facts=facts,
             audience=_audience(gateway, guest),
             limits=Limits(_left_s(guest), config.stt_idle_s, config.stt_words_s),
-            hang_up=hang_up,
+            hang_up=request.transport.abort if request.transport else _is_gone,
             conformance=Conformance(beta=guest.wanted.beta) if config.check_events else None,
         )
-        gateway.live[kept.session_id] = connection
+        other = gateway.live.get(kept.session_id)
+        if other is None or other.kept.epoch < kept.epoch:
+            gateway.live[kept.session_id] = connection
+        if other is not None:  # both came back at once: the later claim has the session
+            (other if other.kept.epoch < kept.epoch else connection).end(endings.Superseded())
+        if kept.is_lost:
+            connection.end(endings.Moved())  # while nobody could tell it so
         _opened(guest, facts, began_s)
         try:
             why = await connection.run(guest.restored)
@@ -227,6 +235,10 @@ def _audience(gateway: Gateway, guest: Guest) -> Audience:
     return Audience(kept.session_id, kept.meta.tenant, ga, gateway.sidebands.relay.put)
 
 
+def _is_gone() -> None:
+    """There is nothing to hang up on."""
+
+
 async def _end(
     ws: web.WebSocketResponse, gateway: Gateway, connection: Connection, why: Ending, facts: Facts
 ) -> None:
@@ -237,19 +249,25 @@ async def _end(
         keeper.drop(kept)
     else:
         await keeper.leave(kept)  # before the client can ask another gateway for it
-    if why.is_last:
+    is_over = why.is_last and await _close(gateway, kept)
+    if is_over:
         facts.closed(why.reason)
+    connection.audience.end(is_last=is_over)
     connection.has_left.set()
     if isinstance(why, endings.Slow):
         connection.hang_up()  # a close frame would wait behind what the client does not read
     last = endings.goodbye(why, kept.session_id, gateway.config.session_s)
     if last is not None:
         await endings.say(ws, last)
-    if why.is_last:
-        try:
-            await keeper.store.close(kept.session_id, kept.epoch)
-        except Unavailable:
-            log.warning("session left behind")  # it will be swept
+
+
+async def _close(gateway: Gateway, kept: Kept) -> bool:
+    """Forget a session. Returns whether it was ours to forget."""
+    try:
+        return await gateway.keeper.store.close(kept.session_id, kept.epoch)
+    except Unavailable:
+        log.warning("session left behind")  # it will be swept, and its end told only once
+        return True
 
 
 def _opened(guest: Guest, facts: Facts, began_s: float) -> None:

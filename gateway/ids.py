@@ -28,6 +28,10 @@ class Ids:
         """
         self.seed, self.n = seed or secrets.token_bytes(16), n
 
+    def renew(self, seed: bytes) -> None:
+        """Make others from now on."""
+        self.seed, self.n = seed, 0
+
     def __call__(self, prefix: str) -> str:
         self.n += 1
         made = hashlib.blake2b(self.n.to_bytes(8, "big"), key=self.seed, digest_size=16)

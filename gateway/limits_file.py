@@ -88,7 +88,7 @@ def load(path: Path, usual: SameForAll) -> dict[str, tuple[int, int]]:
     """
     try:
         found = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:  # what TOML and Unicode raise are ValueErrors
+    except (OSError, ValueError, RecursionError) as error:  # TOML and Unicode raise ValueErrors
         raise LimitsFileError(f"{path}: {error}") from error
     tenants = found.pop("tenant", {})
     if found:

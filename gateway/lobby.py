@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from gateway import admission, metrics
 from gateway.admission import Resumption, Wanted
+from gateway.allowance import too_many
 from gateway.auth import Unready, Who
 from gateway.config import Config
+from gateway.connect_limit import ConnectLimit
 from gateway.ids import Ids, new_id
 from gateway.models import Models
 from gateway.opening import Opener
@@ -17,12 +19,16 @@ from gateway.realtime.dialects import Beta, Dialect, Ga
 from gateway.realtime.identity import Identity
 from gateway.realtime.refusals import SERVER_ERROR, Refusal, Refused
 from gateway.realtime.snapshot import UnknownFormat
-from gateway.sessions.journal import Journal, position_of
+from gateway.sessions.journal import Journal, NotWhole, position_of
 from gateway.sessions.keeper import Keeper
 from gateway.sessions.kept import Kept
 from gateway.sessions.resume import Restored, restore, state_of
-from gateway.sessions.store import Meta, Taken
+from gateway.sessions.store import Found, Meta, Taken
 from mesh.errors import Unavailable
+
+RESUMES_PER_S, RESUMES_AT_ONCE = 0.5, 10
+"""Of one session, at this gateway."""
+_MOST_PACES = 10_000
 
 _AWAY = Refusal(
     "service_unavailable", "Sessions cannot be kept right now. Please try again.", type=SERVER_ERROR
@@ -48,6 +54,7 @@ class Guest:
 
 class Lobby:
     def __init__(self, config: Config, keeper: Keeper, opener: Opener, models: Models) -> None:
+        self._paces: dict[str, ConnectLimit] = {}
         self._config, self.keeper, self._opener, self._models = config, keeper, opener, models
 
     async def open(self, who: Who, wanted: Wanted, session_id: str | None) -> Guest:
@@ -91,6 +98,7 @@ class Lobby:
             Refused: there is none of that id for this tenant.
             Unready: it cannot be had now.
         """
+        self._check_pace(asked.session_id)
         try:
             found = await self.keeper.store.claim(asked.session_id, who.tenant)
         except Unavailable as error:
@@ -103,16 +111,7 @@ class Lobby:
         # A model that is not served here any more is served by the default chain.
         profile = self._models.find(meta.model) or admission.PLAIN
         dialect = self._dialect(meta, meta.conversation_id)
-        try:
-            last = position_of(asked.last_event_id)
-            restored = restore(found, self._opener.restored, dialect, last)
-        except UnknownFormat as error:
-            log.error("session of a newer version", extra={"format": str(error)})
-            raise Unready(_NEWER) from error
-        except Exception as error:  # a mistake of ours: it ends this session and no other
-            log.exception("session cannot be restored", extra={"session_id": asked.session_id})
-            metrics.RESUMES.labels("broken").inc()
-            raise Refused(admission.NO_SESSION) from error  # nobody claims it: it is swept
+        restored = self._restored(found, dialect, asked)
         wanted = Wanted(restored.session.identity.kind, meta.model, profile, meta.beta)
         kept = Kept(
             restored.session, restored.ids, restored.journal, meta,
@@ -121,6 +120,38 @@ class Lobby:
         self.keeper.add(kept)
         metrics.RESUMES.labels("resumed").inc()
         return Guest(kept, wanted, dialect, restored)
+
+    def _restored(self, found: Found, dialect: Dialect, asked: Resumption) -> Restored:
+        try:
+            last = position_of(asked.last_event_id)
+            return restore(found, self._opener.restored, dialect, last)
+        except UnknownFormat as error:
+            log.error("session of a newer version", extra={"format": str(error)})
+            raise Unready(_NEWER) from error
+        except NotWhole as error:
+            log.warning("session was not kept whole", extra={"session_id": asked.session_id})
+            raise Refused(admission.NO_SESSION) from error
+        except Exception as error:  # a mistake of ours: it ends this session and no other
+            log.exception("session cannot be restored", extra={"session_id": asked.session_id})
+            metrics.RESUMES.labels("broken").inc()
+            raise Refused(admission.NO_SESSION) from error  # nobody claims it: it is swept
+
+    def _check_pace(self, session_id: str) -> None:
+        """Making a session anew costs more than serving it: nobody has that done all the time.
+
+        Raises:
+            Refused: it has just been done too often.
+        """
+        pace = self._paces.get(session_id)
+        if pace is None:
+            if len(self._paces) >= _MOST_PACES:
+                self._paces.clear()
+            pace = ConnectLimit(RESUMES_PER_S, time.monotonic, RESUMES_AT_ONCE)
+            self._paces[session_id] = pace
+        wait_s = pace.take()
+        if wait_s is not None:
+            metrics.RESUMES.labels("limited").inc()
+            raise Refused(too_many(wait_s))
 
     def _dialect(self, meta: Meta, conversation_id: str) -> Dialect:
         return Beta(conversation_id) if meta.beta else Ga(self._config.strict_ga)

@@ -49,15 +49,21 @@ class Outbox:
     that leaves more than LIMIT events lying is hung up on: `get` raises SlowClient.
     """
 
-    __slots__ = ("_empty", "_events", "_room", "_wake")
+    __slots__ = ("_empty", "_events", "_is_in_hand", "_room", "_wake")
 
     def __init__(self) -> None:
         self._events: list[Parcel] = []  # never so many that a deque would pay
+        self._is_in_hand = False
         self._wake, self._room, self._empty = Flag(), Flag(is_set=True), Flag(is_set=True)
 
     def __bool__(self) -> bool:
-        """Whether anything waits."""
-        return bool(self._events)
+        """Whether anything waits, or is on its way."""
+        return bool(self._events) or self._is_in_hand
+
+    def delivered(self) -> None:
+        """What was got last has reached the client."""
+        self._is_in_hand = False
+        self._update()
 
     def put(self, parcel: Parcel) -> None:
         self._events.append(parcel)
@@ -90,11 +96,12 @@ class Outbox:
             await self._wake.wait()
         if len(self._events) > LIMIT:
             raise SlowClient
+        self._is_in_hand = True
         parcel = self._events.pop(0)
         self._update()
         return parcel
 
     def _update(self) -> None:
         (self._wake.set if self._events else self._wake.clear)()
-        (self._empty.clear if self._events else self._empty.set)()
+        (self._empty.clear if self else self._empty.set)()
         (self._room.set if len(self._events) < HIGH_WATER else self._room.clear)()

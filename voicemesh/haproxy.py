@@ -75,7 +75,7 @@ _EDGE = """\
     http-request deny deny_status 429 if { sc_http_req_rate(0) gt "${HAPROXY_SOURCE_RATE-2000}" }
 
     # What gateways tell operators is not for clients.
-    http-request deny deny_status 404 if { path -m beg -i /metrics /readyz /healthz }
+    http-request deny deny_status 404 unless { path -m beg /v1/ /openai/ }
 
     # Whose session this is. What a client names is hashed whatever it looks like: that there is
     # no such session the gateway says on the WebSocket, where browsers can see it.

@@ -89,6 +89,9 @@ class AudioKept:
 class Resumed:
     """Another process goes on with the session: nothing that the last one did is still done."""
 
+    seed: bytes = b""
+    """Of the ids from now on: what was not kept of the last process may have used the others."""
+
 
 Hearing = SpeechStarted | SpeechStopped | Hypothesis | Transcribed | NotTranscribed | EarsLost
 

@@ -32,6 +32,9 @@ SPEECH_BYTES = 12_000
 """Audio of an utterance that is kept together: a quarter of a second."""
 
 _JSON = b"j"
+CUT = b"x"
+"""An entry instead of all that follows: it was too much to keep."""
+
 _OPEN, _CLIENT, _SIDEBAND, _REFUSED, _SIGNAL = b"o", b"c", b"b", b"r", b"s"
 _encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 _SIGNALS = {kind.__name__: kind for kind in sig.Signal.__args__}
@@ -40,6 +43,10 @@ _EVENT_ID = re.compile(r"event_[0-9a-f]{8}_(\d{1,12})(?:\.(\d{1,12}))?(?:x\w*)?"
 
 class OfSideband(bytes):
     """A message of a sideband. It speaks GA, whatever the client speaks."""
+
+
+class NotWhole(Exception):
+    """Not all of the session was kept."""
 
 
 class Opened:
@@ -144,9 +151,14 @@ class Journal:
         """The id of an event that another process made."""
         return f"event_{self._tag}_{seq}"
 
-    def beside(self) -> str:
-        """The id of an event that is not the session's."""
-        return f"event_{self._tag}_{self._place}x{secrets.token_hex(4)}"
+    def beside(self, seq: int | None = None) -> str:
+        """The id of an event that is not the session's.
+
+        Args:
+            seq: The number of the event before it, if that is not the last one.
+        """
+        place = self._place if seq is None else str(seq)
+        return f"event_{self._tag}_{place}x{secrets.token_hex(4)}"
 
     @property
     def _place(self) -> str:
@@ -237,10 +249,15 @@ def inputs(entries: Sequence[bytes], dialect: Dialect) -> Iterator[Input]:
 
     Args:
         dialect: What its client speaks.
+
+    Raises:
+        NotWhole: see there.
     """
     ga = dialect if isinstance(dialect, Ga) else Ga()
     for entry in entries:
         kind, rest = entry[:1], entry[1:]
+        if kind == CUT:
+            raise NotWhole
         if kind == _OPEN:
             yield Opened()
         elif kind == _CLIENT:

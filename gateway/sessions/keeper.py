@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import islice
 
 from gateway import metrics
-from gateway.sessions.kept import Kept, news
+from gateway.sessions.kept import Kept, news, written
 from gateway.sessions.store import Outcome, Store, Taken, Write
 from mesh.errors import Unavailable
 from mesh.stream import stop_if_cancelled
@@ -24,13 +24,11 @@ MARK_S = 0.04
 """How often marks are written: so much audio may come twice when a process dies."""
 PATIENCE_S = 0.3
 """A write that takes longer holds nobody up."""
-_AGAIN_S = 0.5
+_AGAIN_S, _WATCH_S = 0.5, 0.1
 _LOOK_S = 1.0  # so that readiness is no older
-_WATCH_S = 0.1
 _SLEPT_S = 0.35
 """Who was not seen for so long may have been asleep, and its sessions may have moved."""
-_BATCH = 200  # sessions of one round trip
-_LEAVING = 1000  # the same of those that leave: most have nothing to write
+_BATCH, _LEAVING = 200, 1000  # sessions of one round trip; most that leave write nothing
 _ALONE = 8  # that leave at a time; more do so together
 _LAST_S = 3.0
 _RESYNC_S = 60.0
@@ -76,6 +74,8 @@ class Keeper:
 
     def add(self, kept: Kept) -> None:
         """Keep a session that the store knows as ours."""
+        if self._sessions.get(kept.session_id, kept).epoch > kept.epoch:
+            return kept.lose(Outcome.MOVED)  # it was claimed once more meanwhile, by us
         self._sessions[kept.session_id] = kept
 
     async def leave(self, kept: Kept) -> None:
@@ -110,10 +110,11 @@ class Keeper:
         await self.store.mark({k.session_id: (k.epoch, k.mark()) for k in batch})
 
     def drop(self, kept: Kept) -> None:
-        """A session has ended, or is not ours any more."""
+        """It has ended, or is not ours any more."""
         if self._sessions.get(kept.session_id) is kept:
             del self._sessions[kept.session_id]
-        self._now.pop(kept.session_id, None)
+        if self._now.get(kept.session_id) is kept:
+            del self._now[kept.session_id]
         self._soon.discard(kept)
         self._moved.discard(kept)
         kept.let_go()
@@ -197,7 +198,7 @@ class Keeper:
             if outcome is Outcome.GONE and self._may_revive:
                 await self._revive(kept)
                 continue
-            kept.written(write, outcome, made)
+            written(kept, write, outcome, made)
             if outcome in (Outcome.AWAY, Outcome.MISSING):
                 self._soon.add(kept)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -15,15 +17,13 @@ from gateway.realtime import signals as sig
 from gateway.realtime.effects import Effect
 from gateway.realtime.server_events import AudioDelta
 from gateway.realtime.session import Session
-from gateway.sessions.journal import Input, Journal, Mark
+from gateway.sessions.journal import CUT, Input, Journal, Mark
 from gateway.sessions.resume import state_of
 from gateway.sessions.store import Meta, Outcome, Write
 
-STATE_BYTES = 64 << 10
-"""A journal that is longer is replaced by a snapshot, as soon as nothing runs."""
+STATE_BYTES = 64 << 10  # of a journal: from here on a snapshot takes its place
 MOST_STATE = 4 << 20  # bytes of words and pictures: a larger session is not kept
-MOST_BYTES = 4 << 20
-"""A journal that is longer is given up: while the store is away, or after large recordings."""
+MOST_BYTES, MOST_ENTRIES = 4 << 20, 8_000  # a journal that is longer is given up
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ class Writer(Protocol):
 
 class Kept:
     __slots__ = (
-        "_changed", "_facts", "_first", "_ids", "_is_free", "_journal_bytes", "_kept",
+        "_changed", "_facts", "_first", "_ids", "_is_free", "_journal_bytes",
+        "_journal_entries", "_kept",
         "_made", "_needs_state", "_outcome", "_sent", "_state_bytes", "_unwritten",
         "_writer", "doubts", "epoch", "journal", "keep_fact", "lost", "meta", "session",
     )  # fmt: skip
@@ -74,15 +75,12 @@ class Kept:
         writer: Writer,
         sent: int = 0,
     ) -> None:
-        """
-        Args:
-            sent: The number of the last event that the client has been sent.
-        """
+        """`sent`: the number of the last event that the client has been sent."""
         self.session, self.journal, self.meta, self.epoch = session, journal, meta, epoch
         self._ids, self._writer = ids, writer
         self._unwritten: list[bytes] = []
         self._first = journal.taken  # number of the first of them
-        self._journal_bytes, self._state_bytes = 0, 0
+        self._journal_bytes = self._journal_entries = self._state_bytes = 0
         self._needs_state = False
         self._kept = journal.taken  # entries that the store has
         self._is_free = False
@@ -95,6 +93,10 @@ class Kept:
         """Takes each fact, once it is kept."""
         self.lost: Callable[[Outcome], None] = _ignore
         """Called when the session is not ours any more."""
+
+    @property
+    def is_lost(self) -> bool:
+        return self._outcome is not None
 
     @property
     def session_id(self) -> str:
@@ -112,6 +114,12 @@ class Kept:
             return after
         self._writer.soon(self)
         return 0
+
+    def resumed(self) -> sig.Resumed:
+        """What the session is told when it goes on here."""
+        seed = secrets.token_bytes(16)
+        self._ids.renew(seed)
+        return sig.Resumed(seed)
 
     def fact(self, fact: do.Fact, after: int) -> None:
         """Tell history, once that many entries are kept."""
@@ -165,8 +173,7 @@ class Kept:
         return is_long and self._sent >= self.journal.seq and self.session.is_quiet
 
     @property
-    def waits(self) -> bool:
-        """Whether it can be written again as soon as nothing of it runs."""
+    def waits(self) -> bool:  # until nothing of it runs, to be written again
         return self._needs_state
 
     def whole(self) -> Write | None:
@@ -178,7 +185,7 @@ class Kept:
         state = state_of(self.session, self._ids, self.journal.seq)
         if state is None:
             return None
-        self._state_bytes, self._journal_bytes = len(state), 0
+        self._state_bytes, self._journal_bytes, self._journal_entries = len(state), 0, 0
         return Write(self.session_id, self.epoch, self.journal.next, state=state)
 
     def written(self, write: Write, outcome: Outcome, made: int) -> None:
@@ -208,15 +215,20 @@ class Kept:
         entries = self.journal.take()
         self._unwritten += entries
         self._journal_bytes += sum(map(len, entries))
-        if self._journal_bytes > MOST_BYTES and not self._needs_state:
+        self._journal_entries += len(entries)
+        is_long = self._journal_bytes > MOST_BYTES or self._journal_entries > MOST_ENTRIES
+        if is_long and not self._needs_state:
             log.warning("session too long to keep", extra={"bytes": self._journal_bytes})
             self._do_without()
 
     def _do_without(self) -> None:
         """Keep no more of it until nothing of it runs, and then all of it at once. Should we die
         before, it goes on where it was kept last."""
+        if not self._needs_state:
+            self._unwritten = [CUT]  # whoever claims it must not take it for all there is
+        else:
+            del self._unwritten[self._unwritten[:1] == [CUT] :]
         self._needs_state = True
-        self._unwritten, self._first = [], self.journal.next
         self._is_free = True
         self._release()
 
@@ -236,9 +248,9 @@ class Kept:
         self._kept = write.first + len(write.entries)
         del self._unwritten[: self._kept - self._first]
         self._first = self._kept
-        self._is_free = False
         if write.state is not None:
             self._needs_state = False
+        self._is_free = self._needs_state
         self._release()
 
     def _release(self) -> None:
@@ -248,13 +260,30 @@ class Kept:
 
 
 def news(kept: Kept) -> Write | None:
-    """What to write of a session now; None if there is nothing."""
+    """What to write of a session now; None if there is nothing. It never fails."""
     try:
         return kept.write()
     except Exception:  # a mistake of ours: it ends this session and no other
-        log.exception("session cannot be kept", extra={"session_id": kept.session_id})
-        kept.lose(Outcome.GONE)
+        log.exception(_FAILED, extra={"session_id": kept.session_id})
+        _give_up(kept)
         return None
+
+
+def written(kept: Kept, write: Write, outcome: Outcome, made: int) -> None:
+    """See `Kept.written`. It never fails."""
+    try:
+        kept.written(write, outcome, made)
+    except Exception:  # as above
+        log.exception(_FAILED, extra={"session_id": kept.session_id})
+        _give_up(kept)
+
+
+_FAILED = "session cannot be kept"
+
+
+def _give_up(kept: Kept) -> None:
+    with suppress(Exception):
+        kept.lose(Outcome.GONE)
 
 
 def _shows(effect: Effect) -> bool:

@@ -27,7 +27,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.sessions import inbox, scripts
-from gateway.sessions.store import Abandoned, Found, Meta, Outcome, Taken, Write
+from gateway.sessions.store import Abandoned, Found, Meta, Outcome, Taken, Write, meta_of
 from mesh.errors import Unavailable
 from mesh.redis import Command, connect, each
 from mesh.script import Call, run, run_one
@@ -182,9 +182,9 @@ class RedisStore:
     async def beat(self, session_ids: Iterable[str]) -> None:
         living = set(session_ids)
         await self._drop_marks(living)
-        async with self._asking():
-            for answer in await run(self._redis, list(self._beats(living))):
-                _good(answer)
+        for beat in self._beats(living):  # one by one: all of 15,000 at once stop all else
+            async with self._asking():
+                _good(await run_one(self._redis, beat))
 
     def _beats(self, session_ids: Iterable[str]) -> Iterator[Call]:
         by_shard: dict[str, list[str]] = {}
@@ -224,11 +224,8 @@ class RedisStore:
             await self._all(*map(_unlisted, gone))
         if claimed := [s for s, state in known.items() if state == 1]:
             await self.beat(claimed)
-        return [
-            Abandoned(session_id, msgspec.msgpack.decode(state, type=Meta))
-            for session_id, state in known.items()
-            if isinstance(state, bytes)
-        ]
+        packed = {s: state for s, state in known.items() if isinstance(state, bytes)}
+        return [Abandoned(s, meta) for s, raw in packed.items() if (meta := meta_of(s, raw))]
 
     async def forgotten(self, session_ids: Iterable[str]) -> None:
         ids = list(session_ids)

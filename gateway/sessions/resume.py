@@ -76,7 +76,7 @@ def restore(
     session = open_session(saved, ids)
     session.restore(saved)
     ids.n = state.n_ids
-    replay = _Replay(session, state.seq, saved.microphone.appended, last)
+    replay = _Replay(session, ids, state.seq, saved.microphone.appended, last)
     for event in inputs(found.entries, dialect):
         replay.take(event, dialect)
     first = found.first + len(found.entries)
@@ -106,8 +106,10 @@ def _had(mark: Mark | None, last: Position | None, seq: int) -> int:
 
 
 class _Replay:
-    def __init__(self, session: Session, seq: int, samples: int, last: Position | None) -> None:
-        self._session, self._last = session, last
+    def __init__(
+        self, session: Session, ids: Ids, seq: int, samples: int, last: Position | None
+    ) -> None:
+        self._session, self._ids, self._last = session, ids, last
         self.seq, self.samples = seq, samples
         self._began: dict[str, int] = {}  # responses that run: the number of their first event
         self._then: dict[str, int] | None = None  # `played`, by the event that the client names
@@ -118,6 +120,8 @@ class _Replay:
         self._sent: list[tuple[int, ServerEvent]] = []
 
     def take(self, event: Input, dialect: Dialect) -> list[Effect]:
+        if isinstance(event, sig.Resumed) and event.seed:
+            self._ids.renew(event.seed)
         if isinstance(event, Opened):
             effects = self._session.open()
         else:

@@ -12,12 +12,15 @@ what was asked: it may have been done. All of them can be asked again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
 import msgspec
+
+log = logging.getLogger(__name__)
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -30,6 +33,15 @@ class Meta(msgspec.Struct, frozen=True):
     expires_at_s: int  # unix time
     conversation_id: str
     beta: bool = False
+
+
+def meta_of(session_id: str, packed: bytes) -> Meta | None:
+    """What is packed. None if it is not ours: nobody ends such a session, and its keys expire."""
+    try:
+        return msgspec.msgpack.decode(packed, type=Meta)
+    except msgspec.MsgspecError:
+        log.error("session not understood", extra={"session_id": session_id})
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,8 +210,8 @@ def test_a_client_that_claims_nonsense_costs_nothing(speaking, claimed):
 
 def test_a_session_of_a_newer_version_is_not_guessed_at(told):
     state = msgspec.msgpack.decode(told.state)
-    saved = msgspec.msgpack.decode(state["session"])
-    state["session"] = msgspec.msgpack.encode({**saved, "format": 2})
+    saved = msgspec.json.decode(state["session"])
+    state["session"] = msgspec.json.encode({**saved, "format": 2})
     newer = Found(META, 2, 0, msgspec.msgpack.encode(state), (), None)
     with pytest.raises(UnknownFormat):
         restore(newer, open_session, Ga(), None)
@@ -220,7 +220,7 @@ def test_a_session_of_a_newer_version_is_not_guessed_at(told):
 def test_fields_of_a_newer_version_do_no_harm(told):
     """A field that was added has a default, and an older process leaves it out."""
     state = msgspec.msgpack.decode(told.state)
-    saved = msgspec.msgpack.decode(state["session"])
-    state["session"] = msgspec.msgpack.encode({**saved, "mood": "sunny"})
+    saved = msgspec.json.decode(state["session"])
+    state["session"] = msgspec.json.encode({**saved, "mood": "sunny"})
     more = Found(META, 2, 0, msgspec.msgpack.encode({**state, "more": 1}), (), None)
     assert restore(more, open_session, Ga(), None).session.wire() == told.session.wire()
