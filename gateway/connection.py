@@ -125,7 +125,6 @@ class Connection:
                 self._scope.reschedule(0)
 
     async def moved(self) -> None:
-        """Another connection wants the session: let it have it as it is."""
         self.end(endings.Superseded())
         with suppress(TimeoutError):  # it can be claimed from a connection that hangs, too
             async with asyncio.timeout(FLUSH_S):
@@ -154,6 +153,7 @@ class Connection:
             self._facts.keep(fact, again=True)
         created = SessionCreated(self._session.wire())
         self._put(Parcel(created, self._journal.beside(restored.sent), seq=restored.sent))
+        self._outbox.expect(len(restored.unsent))
         for n, event in restored.unsent:
             self._put(Parcel(event, self._journal.id_of(n), seq=n))
         self.take(self.kept.resumed())
@@ -218,7 +218,8 @@ class Connection:
                 assert_never(effect)
 
     def _send(self, event: Coming, event_id: str, after: int = 0, to: str = "") -> None:
-        self._put(Parcel(event, event_id, after, self._journal.seq, to))
+        told = self._journal.seq, to, self._journal.played_with(event)
+        self._put(Parcel(event, event_id, after, *told))
 
     def _put(self, parcel: Parcel) -> None:
         self._outbox.put(parcel)

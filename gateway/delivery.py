@@ -52,7 +52,7 @@ class Delivery:
         await self._kept.until(parcel.after)
         if not parcel.to:
             await self._tell(event, parcel)
-        self._kept.was_sent(parcel.seq)
+        self._kept.was_sent(parcel.seq, event, parcel.played)
         self._audience.tell(event, parcel.ids(), parcel.to)
 
     async def _tell(self, event: ServerEvent, parcel: Parcel) -> None:

@@ -35,6 +35,9 @@ class Parcel:
     to: str = ""
     """The sideband that alone hears of it."""
 
+    played: int = 0
+    """Of audio: how much PCM of its response the client has had with it."""
+
     def ids(self) -> Callable[[], str]:
         """Names of the messages that say it."""
         numbers = itertools.count()
@@ -49,11 +52,12 @@ class Outbox:
     that leaves more than LIMIT events lying is hung up on: `get` raises SlowClient.
     """
 
-    __slots__ = ("_empty", "_events", "_is_in_hand", "_room", "_wake")
+    __slots__ = ("_empty", "_events", "_is_in_hand", "_limit", "_room", "_wake")
 
     def __init__(self) -> None:
         self._events: list[Parcel] = []  # never so many that a deque would pay
         self._is_in_hand = False
+        self._limit = LIMIT
         self._wake, self._room, self._empty = Flag(), Flag(is_set=True), Flag(is_set=True)
 
     def __bool__(self) -> bool:
@@ -83,6 +87,10 @@ class Outbox:
         """Wait until fewer than HIGH_WATER events are waiting."""
         await self._room.wait()
 
+    def expect(self, n_events: int) -> None:
+        """So many come at once, and not because the client does not read."""
+        self._limit = LIMIT + n_events
+
     async def emptied(self) -> None:
         """Wait until nothing waits."""
         await self._empty.wait()
@@ -94,7 +102,7 @@ class Outbox:
         """
         while not self._events:
             await self._wake.wait()
-        if len(self._events) > LIMIT:
+        if len(self._events) > self._limit:
             raise SlowClient
         self._is_in_hand = True
         parcel = self._events.pop(0)

@@ -147,6 +147,10 @@ class Journal:
         self.seq += 1
         return f"event_{self._tag}_{self._place}"
 
+    def played_with(self, event: object) -> int:
+        """How much of a response's audio there is with this event; 0 if it is no audio."""
+        return self.played.get(event.response_id, 0) if isinstance(event, AudioDelta) else 0
+
     def id_of(self, seq: int) -> str:
         """The id of an event that another process made."""
         return f"event_{self._tag}_{seq}"

@@ -15,7 +15,8 @@ from dataclasses import replace
 from itertools import islice
 
 from gateway import metrics
-from gateway.sessions.kept import Kept, news, written
+from gateway.sessions.guarded import News, portions, written
+from gateway.sessions.kept import Kept
 from gateway.sessions.store import Outcome, Store, Taken, Write
 from mesh.errors import Unavailable
 from mesh.stream import stop_if_cancelled
@@ -24,14 +25,12 @@ MARK_S = 0.04
 """How often marks are written: so much audio may come twice when a process dies."""
 PATIENCE_S = 0.3
 """A write that takes longer holds nobody up."""
-_AGAIN_S, _WATCH_S = 0.5, 0.1
-_LOOK_S = 1.0  # so that readiness is no older
+_AGAIN_S, _WATCH_S, _LOOK_S = 0.5, 0.1, 1.0
 _SLEPT_S = 0.35
 """Who was not seen for so long may have been asleep, and its sessions may have moved."""
 _BATCH, _LEAVING = 200, 1000  # sessions of one round trip; most that leave write nothing
 _ALONE = 8  # that leave at a time; more do so together
-_LAST_S = 3.0
-_RESYNC_S = 60.0
+_LAST_S, _RESYNC_S = 3.0, 60.0
 _CONFIRM_S = 2.0  # longer than any one command takes to fail
 
 log = logging.getLogger(__name__)
@@ -178,7 +177,7 @@ class Keeper:
         self._asked, self._asked_s = batch, time.monotonic()
         try:
             await self._write(batch)
-        except Unavailable:
+        except Exception:
             for kept in batch:
                 self.now(kept)
             raise
@@ -186,10 +185,11 @@ class Keeper:
             self._asked, self._asked_s = [], None
 
     async def _write(self, batch: list[Kept]) -> None:
-        writes = [(kept, write, kept.journal.seq) for kept in batch if (write := news(kept))]
+        for writes in portions(batch):
+            await self._write_portion(writes)
         self._soon.update(kept for kept in batch if kept.waits)
-        if not writes:
-            return
+
+    async def _write_portion(self, writes: list[News]) -> None:
         began_s = time.monotonic()
         outcomes = await self.store.write([write for _, write, _ in writes])
         metrics.KEPT.observe(time.monotonic() - began_s)

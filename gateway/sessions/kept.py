@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -15,7 +14,7 @@ from gateway.ids import Ids
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Effect
-from gateway.realtime.server_events import AudioDelta
+from gateway.realtime.server_events import AudioDelta, ServerEvent
 from gateway.realtime.session import Session
 from gateway.sessions.journal import CUT, Input, Journal, Mark
 from gateway.sessions.resume import state_of
@@ -58,7 +57,7 @@ class Writer(Protocol):
 
 class Kept:
     __slots__ = (
-        "_changed", "_facts", "_first", "_ids", "_is_free", "_journal_bytes",
+        "_changed", "_facts", "_first", "_heard", "_ids", "_is_free", "_journal_bytes",
         "_journal_entries", "_kept",
         "_made", "_needs_state", "_outcome", "_sent", "_state_bytes", "_unwritten",
         "_writer", "doubts", "epoch", "journal", "keep_fact", "lost", "meta", "session",
@@ -88,6 +87,7 @@ class Kept:
         self._changed = Flag()
         self._facts: list[tuple[int, do.Fact]] = []
         self._sent, self._made = sent, journal.seq
+        self._heard = dict(journal.played)  # of what was played, what the client was sent
         self.doubts = writer.doubts
         self.keep_fact: Callable[[do.Fact], None] = _ignore
         """Takes each fact, once it is kept."""
@@ -142,16 +142,23 @@ class Kept:
         if self._outcome is not None:
             raise Lost(self._outcome)
 
-    def was_sent(self, seq: int) -> None:
-        """The client has been sent that event, and all before it."""
+    def was_sent(self, seq: int, event: ServerEvent | None = None, played: int = 0) -> None:
+        """The client has been sent that event, and all before it.
+
+        Args:
+            played: Of audio: how much PCM of its response there is with it.
+        """
         self._sent = seq
+        if isinstance(event, AudioDelta):
+            self._heard[event.response_id] = played
         self._writer.moved(self)
         if self._can_shrink:
             self._writer.soon(self)
 
     def mark(self) -> bytes:
         journal = self.journal
-        return _encode(Mark(self._made, self._sent, journal.samples, journal.played))
+        self._heard = {rid: self._heard.get(rid, 0) for rid in journal.played}
+        return _encode(Mark(self._made, self._sent, journal.samples, self._heard))
 
     def write(self) -> Write | None:
         """What to write now; None if there is nothing, or it has to wait for a snapshot."""
@@ -246,8 +253,8 @@ class Kept:
 
     def _has(self, write: Write) -> None:
         self._kept = write.first + len(write.entries)
-        del self._unwritten[: self._kept - self._first]
-        self._first = self._kept
+        del self._unwritten[: max(0, self._kept - self._first)]
+        self._first = max(self._first, self._kept)
         if write.state is not None:
             self._needs_state = False
         self._is_free = self._needs_state
@@ -257,33 +264,6 @@ class Kept:
         while self._facts and (self._is_free or self._facts[0][0] <= self._kept):
             self.keep_fact(self._facts.pop(0)[1])
         self._changed.set()
-
-
-def news(kept: Kept) -> Write | None:
-    """What to write of a session now; None if there is nothing. It never fails."""
-    try:
-        return kept.write()
-    except Exception:  # a mistake of ours: it ends this session and no other
-        log.exception(_FAILED, extra={"session_id": kept.session_id})
-        _give_up(kept)
-        return None
-
-
-def written(kept: Kept, write: Write, outcome: Outcome, made: int) -> None:
-    """See `Kept.written`. It never fails."""
-    try:
-        kept.written(write, outcome, made)
-    except Exception:  # as above
-        log.exception(_FAILED, extra={"session_id": kept.session_id})
-        _give_up(kept)
-
-
-_FAILED = "session cannot be kept"
-
-
-def _give_up(kept: Kept) -> None:
-    with suppress(Exception):
-        kept.lose(Outcome.GONE)
 
 
 def _shows(effect: Effect) -> bool:

@@ -165,7 +165,7 @@ class _Replay:
         played = {**self.played, **(mark.played if mark is not None else {})}
         for response_id in played.keys() & self._began.keys():  # a mark may be old
             now = self.played.get(response_id, 0)
-            had = max(now, played[response_id])
+            had = played[response_id]
             if len(played) == 1:
                 had = self._says_it_had(response_id, had)
             if had != now:

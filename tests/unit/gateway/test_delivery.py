@@ -35,7 +35,7 @@ class Client:
     async def until(self, after: int) -> None:
         self.happened.append(("kept", after))
 
-    def was_sent(self, seq: int) -> None:
+    def was_sent(self, seq: int, event: object = None, played: int = 0) -> None:
         self.happened.append(("was sent", seq))
 
     def tell(self, event, ids, to) -> None:

@@ -88,7 +88,18 @@ async def test_emptied_waits_until_nothing_is_left():
         assert not waiting.done()
         assert outbox
         await outbox.get()
+        await asyncio.sleep(0)
+        assert not waiting.done(), "it is on its way"
+        outbox.delivered()
     assert not outbox
+
+
+async def test_what_comes_at_once_is_no_sign_of_a_slow_client():
+    outbox = Outbox()
+    outbox.expect(1000)
+    for _ in range(1000):
+        outbox.put(CLEARED)
+    await outbox.get()
 
 
 def test_an_event_that_is_said_in_several_messages_names_each():

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
+from gateway.realtime.server_events import AudioDelta
 from gateway.sessions import kept as module
 from gateway.sessions.journal import Mark, Opened
 from gateway.sessions.kept import Kept, Lost
@@ -279,6 +280,9 @@ def test_a_mark_says_how_far_everyone_has_come(told):
     told.user("Meanwhile.")
     told.kept.was_sent(made - 1)
     told.give(sig.ReplyAudio(rid, FRAME))
+    assert told.mark() == Mark(made, made - 1, 0, {rid: 0}), "it may lie unread"
+    delta = AudioDelta(rid, "item", 0, 0, FRAME)
+    told.kept.was_sent(made - 1, delta, told.journal.played_with(delta))
     assert told.mark() == Mark(made, made - 1, 0, {rid: 960})
     told.written()
     assert told.mark().made == told.journal.seq
