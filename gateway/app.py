@@ -250,6 +250,9 @@ async def _hang_up(app: web.Application) -> None:
         return  # it has been done
     gateway.is_draining = True
     config = gateway.config
+    # Until balancers know, they send clients here, and who is refused may not ask another one.
+    await asyncio.sleep(min(draining.SETTLE_S, config.drain_s))
+    gateway.is_closed = True
     per_s = config.connects_per_s / 2  # others come to them as well
     await draining.drain(gateway.live, within_s=config.drain_s, per_s=per_s)
     with suppress(TimeoutError):  # who does not read is not waited for

@@ -37,7 +37,6 @@ async def drain(live: Mapping[str, Connection], *, within_s: float, per_s: float
         return
     loop = asyncio.get_running_loop()
     log.info("draining", extra={"sessions": len(live)})
-    await asyncio.sleep(min(SETTLE_S, within_s))
     began_s = loop.time()
     spread_s = min(len(live) / per_s, within_s * _MOST_SPREAD) if per_s else 0.0
     due_s = {sid: began_s + random.uniform(0, spread_s) for sid in live}

@@ -74,7 +74,7 @@ async def realtime(request: web.Request) -> web.StreamResponse:
 
 def _no_room(gateway: Gateway) -> float | None:
     """Seconds to wait, if nobody can be let in now."""
-    if gateway.is_draining or len(gateway.open) >= gateway.config.max_sessions:
+    if gateway.is_closed or len(gateway.open) >= gateway.config.max_sessions:
         metrics.HANDSHAKES.labels("full").inc()
         return 1.0
     if not gateway.keeper.is_well:

@@ -52,6 +52,9 @@ class Gateway:
     live: dict[str, Connection] = field(default_factory=dict)
     """The sessions of this process."""
     is_draining: bool = False
+    """Whether balancers are told to send nobody new."""
+    is_closed: bool = False
+    """Whether nobody new is let in."""
 
 
 GATEWAY = web.AppKey("gateway", Gateway)
