@@ -139,7 +139,7 @@ async def test_what_names_a_session_goes_to_the_same_gateway_however_it_names_it
         assert await served_by(http, balanced, "/v1/models") == place
         del http.headers["X-Session-Id"]
         places.add(place)
-    assert places == await ups(http, balanced)  # 12 of one or two: once in 130
+    assert len(places) > 1  # 12 of one: once in 200,000
 
 
 async def test_a_new_session_comes_back_to_the_gateway_that_made_it(http, balanced):

@@ -235,7 +235,7 @@ async def test_nor_does_the_time_tell(gateways, name):
                 await said(http, ask.of(wanted))
                 times.append((time.perf_counter() - began_s) * 1000)
         there, never = (statistics.median(times) for times in took_ms.values())
-        assert abs(there - never) < 10, (there, never)
+        assert abs(there - never) < 50, (there, never)  # a wait is ten times as long
 
 
 async def test_a_balancers_id_takes_no_session_over(gateways, kept):
