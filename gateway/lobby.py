@@ -54,7 +54,7 @@ class Guest:
 
 class Lobby:
     def __init__(self, config: Config, keeper: Keeper, opener: Opener, models: Models) -> None:
-        self._paces: dict[str, ConnectLimit] = {}
+        self._paces: dict[tuple[str, str], ConnectLimit] = {}
         self._config, self.keeper, self._opener, self._models = config, keeper, opener, models
 
     async def open(self, who: Who, wanted: Wanted, session_id: str | None) -> Guest:
@@ -98,7 +98,7 @@ class Lobby:
             Refused: there is none of that id for this tenant.
             Unready: it cannot be had now.
         """
-        self._check_pace(asked.session_id)
+        self._check_pace(who, asked.session_id)
         try:
             found = await self.keeper.store.claim(asked.session_id, who.tenant)
         except Unavailable as error:
@@ -108,6 +108,7 @@ class Lobby:
             metrics.RESUMES.labels("not_found").inc()
             raise Refused(admission.NO_SESSION)
         meta = found.meta
+        self._note_pace(who, asked.session_id)
         # A model that is not served here any more is served by the default chain.
         profile = self._models.find(meta.model) or admission.PLAIN
         dialect = self._dialect(meta, meta.conversation_id)
@@ -136,22 +137,24 @@ class Lobby:
             metrics.RESUMES.labels("broken").inc()
             raise Refused(admission.NO_SESSION) from error  # nobody claims it: it is swept
 
-    def _check_pace(self, session_id: str) -> None:
+    def _check_pace(self, who: Who, session_id: str) -> None:
         """Making a session anew costs more than serving it: nobody has that done all the time.
+        Who guesses ids is told the same as ever, and takes nothing from whose they are.
 
         Raises:
             Refused: it has just been done too often.
         """
-        pace = self._paces.get(session_id)
-        if pace is None:
-            if len(self._paces) >= _MOST_PACES:
-                self._paces.clear()
-            pace = ConnectLimit(RESUMES_PER_S, time.monotonic, RESUMES_AT_ONCE)
-            self._paces[session_id] = pace
-        wait_s = pace.take()
+        pace = self._paces.get((who.tenant, session_id))
+        wait_s = pace.take() if pace is not None else None
         if wait_s is not None:
             metrics.RESUMES.labels("limited").inc()
             raise Refused(too_many(wait_s))
+
+    def _note_pace(self, who: Who, session_id: str) -> None:
+        if len(self._paces) >= _MOST_PACES:
+            self._paces.clear()
+        pace = ConnectLimit(RESUMES_PER_S, time.monotonic, RESUMES_AT_ONCE)
+        self._paces.setdefault((who.tenant, session_id), pace)
 
     def _dialect(self, meta: Meta, conversation_id: str) -> Dialect:
         return Beta(conversation_id) if meta.beta else Ga(self._config.strict_ga)
