@@ -85,7 +85,7 @@ async def test_nobody_is_let_in_meanwhile(leaving):
     client, _ = await leaving.new()
     async with asyncio.TaskGroup() as tasks:
         drain(tasks, leaving)
-        await until(lambda: leaving.gateway.is_draining)
+        await until(lambda: leaving.gateway.is_closed)
         answer = await leaving.http.get("/v1/realtime")
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         assert await rest(client) == RESTART

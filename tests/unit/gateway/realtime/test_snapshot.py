@@ -190,9 +190,9 @@ def test_every_field_of_an_item_is_kept():
 
 
 def test_what_a_newer_version_wrote_is_not_understood():
-    raw = msgspec.msgpack.decode(kept(Script().session))
+    raw = msgspec.json.decode(kept(Script().session))
     with pytest.raises(UnknownFormat):
-        load(msgspec.msgpack.encode({**raw, "format": FORMAT + 1}))
+        load(msgspec.json.encode({**raw, "format": FORMAT + 1}))
 
 
 def test_what_an_older_version_wrote_is_brought_up_to_date(monkeypatch):
@@ -200,17 +200,17 @@ def test_what_an_older_version_wrote_is_brought_up_to_date(monkeypatch):
         return {**raw, "losses": 7, "format": FORMAT}
 
     monkeypatch.setitem(snapshot._UPGRADES, FORMAT - 1, upgrade)
-    raw = msgspec.msgpack.decode(kept(Script().session))
+    raw = msgspec.json.decode(kept(Script().session))
     del raw["losses"]
-    assert load(msgspec.msgpack.encode({**raw, "format": FORMAT - 1})).losses == 7
+    assert load(msgspec.json.encode({**raw, "format": FORMAT - 1})).losses == 7
 
 
 def test_fields_that_it_does_not_know_do_not_matter():
-    raw = msgspec.msgpack.decode(kept(Script().session))
-    assert load(msgspec.msgpack.encode({**raw, "newer": 1})) == load(msgspec.msgpack.encode(raw))
+    raw = msgspec.json.decode(kept(Script().session))
+    assert load(msgspec.json.encode({**raw, "newer": 1})) == load(msgspec.json.encode(raw))
 
 
 def test_junk_is_no_snapshot():
-    for data in (b"", b"\xc1", msgspec.msgpack.encode({"format": FORMAT})):
+    for data in (b"", b"\xc1", msgspec.json.encode({"format": FORMAT})):
         with pytest.raises(msgspec.MsgspecError):
             load(data)
