@@ -17,7 +17,7 @@ from tests.core_state import state_of
 from tests.moving_world import BEHIND, MovingWorld
 
 BYTES = 1000
-SESSIONS = 40
+SESSIONS = 25  # each moves some ten times
 LONG = settings().max_examples > 1000
 FEW = settings(
     settings() if LONG else None,
