@@ -2,7 +2,8 @@
 
     python -m bench.frames
 
-In: JSON text → client event → session → effect. Out: signal → session → JSON text.
+In: JSON text → client event → session → effect. Out: signal → session → JSON text. Besides: what it
+takes to note where the session is, so that another process can go on with it.
 Figures are microseconds a frame and, since machines differ, the ratio to decoding the
 same JSON and base64 with nothing of ours around it.
 """
@@ -14,13 +15,21 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from typing import cast
 
+from gateway.ids import Ids
+from gateway.outbox import Parcel
 from gateway.realtime import signals as sig
+from gateway.realtime.client_events import AppendAudio
 from gateway.realtime.codec import decode, encode
-from gateway.realtime.effects import Send, StartReply
+from gateway.realtime.effects import Effect, Send, StartReply
 from gateway.realtime.g711 import Decoder, Encoder
 from gateway.realtime.identity import Identity
 from gateway.realtime.session import Session
+from gateway.sessions.journal import Journal
+from gateway.sessions.keeper import Keeper
+from gateway.sessions.kept import Kept
+from gateway.sessions.store import Meta, Store
 
 FRAME = bytes(range(256)) * 3 + bytes(192)  # 960 bytes: 20 ms of PCM16 at 24 kHz
 TELEPHONE_FRAME = bytes(range(160))  # 20 ms of µ-law
@@ -56,9 +65,36 @@ def main() -> None:
 
     base_us = _measure(bare)
     print(f"{'json.loads + b64decode':24} {base_us:7.2f} µs   1.00×")
-    for name, work in (("frame in", hear), ("frame out", speak), *_telephone()):
+    heard, spoken = session.receive(decode(text)), session.receive(audio)
+    kept = _kept(session, heard, audio, spoken)
+    for name, work in (("frame in", hear), ("frame out", speak), *kept, *_telephone()):
         us = _measure(work)
         print(f"{name:24} {us:7.2f} µs   {us / base_us:.2f}×")
+
+
+def _kept(
+    session: Session, heard: list[Effect], audio: sig.ReplyAudio, spoken: list[Effect]
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """What it costs besides to note where the session is."""
+    keeper = Keeper(cast(Store, None), ttl_s=30.0)  # which never runs
+    meta = Meta("acme", "hash", "bench", 0, session.conversation.id)
+    kept = Kept(session, Ids(), Journal(session), meta, epoch=1, writer=keeper)
+    append = AppendAudio(FRAME)
+    [delta] = [effect.event for effect in spoken if isinstance(effect, Send)]
+
+    def keep_heard() -> None:
+        kept.note(append, heard)
+
+    def keep_spoken() -> None:
+        after = kept.note(audio, spoken)
+        journal = kept.journal
+        event_id, played = journal.stamp(delta), journal.played_with(delta)
+        parcel = Parcel(delta, event_id, after, journal.seq, "", played)
+        assert kept.doubts == keeper.doubts  # what is asked before it is sent
+        kept.was_sent(parcel.seq, delta, parcel.played)
+
+    yield "kept in, besides", keep_heard
+    yield "kept out, besides", keep_spoken
 
 
 def _telephone() -> Iterator[tuple[str, Callable[[], None]]]:

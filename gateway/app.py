@@ -158,14 +158,18 @@ def _servers(config: Config, files: Files, redis: Redis, parts: Parts) -> Server
         spool.open()
     url = config.redis_url
     local = LocalAllowance(files.limits, time.monotonic)
-    ttl_s = config.resume_s * 4 / 3  # a session's last beat may be a third of that old
     return Servers(
         parts.backends,
         parts.recorder or Recorder(connect(url), spool),
         parts.secrets or RedisSecrets(connect(url)),
-        parts.store or RedisStore.at(url, new_id("gw"), ttl_s=ttl_s),
+        parts.store or RedisStore.at(url, new_id("gw"), ttl_s=_abandoned_after_s(config)),
         parts.allowance or RedisAllowance(redis, files.limits, local),
     )
+
+
+def _abandoned_after_s(config: Config) -> float:
+    """The last beat of a session whose client leaves may be a third of `resume_s` old."""
+    return config.resume_s * 4 / 3
 
 
 def _assemble(
@@ -204,7 +208,7 @@ def _works(
 ) -> list[tuple[str, Coroutine[Any, Any, None]]]:
     """What goes on as long as the process serves."""
     store, recorder, sidebands = gateway.keeper.store, gateway.recorder, gateway.sidebands
-    patience_s = gateway.config.resume_s * 4 / 3 + SWEEP_PATIENCE_S
+    patience_s = _abandoned_after_s(gateway.config) + SWEEP_PATIENCE_S
 
     def bury(abandoned: Abandoned) -> None:
         Facts.of(recorder, abandoned.session_id, abandoned.meta).closed("abandoned")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.flag import Flag
 from gateway.realtime.server_events import AudioDelta, ServerEvent
@@ -22,8 +23,7 @@ Coming = ServerEvent | asyncio.Task[ServerEvent]
 """An event; one that is still being made keeps its place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(msgspec.Struct, frozen=True):  # made fifty times a second for every talker
     """An event on its way to the client."""
 
     event: Coming

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 
 from gateway.sessions.kept import Kept
 from gateway.sessions.store import Outcome, Write
+from mesh.errors import Unavailable
 
 PORTION_BYTES = 8 << 20
 """Of one round trip: more takes longer than the store may be silent."""
@@ -57,6 +59,32 @@ def written(kept: Kept, write: Write, outcome: Outcome, made: int) -> None:
         _give_up(kept)
 
 
+async def revived(kept: Kept, revive: Callable[[Kept], Awaitable[None]]) -> None:
+    """Make it anew in the store.
+
+    Raises:
+        Unavailable: the store is away again.
+    """
+    try:
+        await revive(kept)
+    except Unavailable:
+        raise
+    except Exception:  # as above
+        log.exception(_FAILED, extra={"session_id": kept.session_id})
+        _give_up(kept)
+
+
 def _give_up(kept: Kept) -> None:
     with suppress(Exception):
         kept.lose(Outcome.GONE)
+
+
+def settle(waiting: Iterable[asyncio.Future[None]], error: Unavailable | None = None) -> None:
+    """Tell those who wait for a write what became of it."""
+    for future in waiting:
+        if future.done():
+            continue  # it has waited for long enough
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(Unavailable(error.detail, tier=error.tier))

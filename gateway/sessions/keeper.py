@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from itertools import islice
 
 from gateway import metrics
-from gateway.sessions.guarded import News, portions, written
+from gateway.sessions.guarded import News, portions, revived, settle, written
 from gateway.sessions.kept import Kept
 from gateway.sessions.store import Outcome, Store, Taken, Write
 from mesh.errors import Unavailable
@@ -24,7 +24,8 @@ from mesh.stream import stop_if_cancelled
 MARK_S = 0.04
 """How often marks are written: so much audio may come twice when a process dies."""
 PATIENCE_S = 0.3
-"""A write that takes longer holds nobody up."""
+"""A write that takes longer holds nobody up. Time in which this process did not run is not
+counted: it could not have heard the answer."""
 _AGAIN_S, _WATCH_S, _LOOK_S = 0.5, 0.1, 1.0
 _SLEPT_S = 0.35
 """Who was not seen for so long may have been asleep, and its sessions may have moved."""
@@ -52,7 +53,7 @@ class Keeper:
         self._doubts = 0
         self._seen_s = self._answered_s = time.monotonic()
         self._asked: list[Kept] = []  # that a write is on its way of
-        self._asked_s: float | None = None  # since when
+        self._asked_looks: int | None = None  # how often we have looked after it
         self._away_since_s: float | None = None
         self._back_s: float | None = None
 
@@ -174,7 +175,7 @@ class Keeper:
             del self._now[kept.session_id]
         if not self._now:
             self._wake.clear()
-        self._asked, self._asked_s = batch, time.monotonic()
+        self._asked, self._asked_looks = batch, 0
         try:
             await self._write(batch)
         except Exception:
@@ -182,7 +183,7 @@ class Keeper:
                 self.now(kept)
             raise
         finally:
-            self._asked, self._asked_s = [], None
+            self._asked, self._asked_looks = [], None
 
     async def _write(self, batch: list[Kept]) -> None:
         for writes in portions(batch):
@@ -196,7 +197,7 @@ class Keeper:
         self._has_answered()
         for (kept, write, made), outcome in zip(writes, outcomes, strict=True):
             if outcome is Outcome.GONE and self._may_revive:
-                await self._revive(kept)
+                await revived(kept, self._revive)
                 continue
             written(kept, write, outcome, made)
             if outcome in (Outcome.AWAY, Outcome.MISSING):
@@ -237,10 +238,10 @@ class Keeper:
             self._left.clear()
         try:
             await self._leave(list(leaving))
-        except Unavailable as error:
-            _settle(leaving.values(), error)
+        except Exception as error:
+            settle(leaving.values(), Unavailable(str(error), tier="redis"))
             raise
-        _settle(leaving.values())
+        settle(leaving.values())
 
     async def _beat_on(self) -> None:
         await self.store.beat(list(self._sessions))
@@ -252,8 +253,10 @@ class Keeper:
         await asyncio.sleep(_WATCH_S)
         now_s = time.monotonic()
         _ = self.doubts
-        if self._asked_s is not None and now_s - self._asked_s > PATIENCE_S:
-            return self._is_away("it takes long")  # until that write has ended
+        if self._asked_looks is not None:
+            self._asked_looks += 1
+            if self._asked_looks * _WATCH_S > PATIENCE_S:
+                return self._is_away("it takes long")  # until that write has ended
         late = [kept for kept in self._soon if self.is_well]
         self._soon -= set(late)
         for kept in late:
@@ -288,13 +291,3 @@ class Keeper:
         metrics.DEGRADED.set(1)
         for kept in [*self._now.values(), *self._soon, *self._asked]:
             kept.free()
-
-
-def _settle(waiting: Iterable[asyncio.Future[None]], error: Unavailable | None = None) -> None:
-    for future in waiting:
-        if future.done():
-            continue  # it has waited for long enough
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(Unavailable(error.detail, tier=error.tier))

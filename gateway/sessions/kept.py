@@ -56,11 +56,13 @@ class Writer(Protocol):
 
 
 class Kept:
+    """A session, its journal, and what of them the store has."""
+
     __slots__ = (
-        "_changed", "_facts", "_first", "_heard", "_ids", "_is_free", "_journal_bytes",
-        "_journal_entries", "_kept",
-        "_made", "_needs_state", "_outcome", "_sent", "_state_bytes", "_unwritten",
-        "_writer", "doubts", "epoch", "journal", "keep_fact", "lost", "meta", "session",
+        "_changed", "_facts", "_first", "_heard", "_ids", "_is_cut", "_is_free",
+        "_journal_bytes", "_journal_entries", "_kept", "_made", "_needs_state", "_outcome",
+        "_sent", "_state_bytes", "_unwritten", "_writer", "doubts", "epoch", "journal",
+        "keep_fact", "lost", "meta", "session",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +82,7 @@ class Kept:
         self._unwritten: list[bytes] = []
         self._first = journal.taken  # number of the first of them
         self._journal_bytes = self._journal_entries = self._state_bytes = 0
-        self._needs_state = False
+        self._needs_state = self._is_cut = False
         self._kept = journal.taken  # entries that the store has
         self._is_free = False
         self._outcome: Outcome | None = None
@@ -205,8 +207,8 @@ class Kept:
             case Outcome.KEPT:
                 self._has(write)
                 self._made = made
-            case Outcome.MISSING:
-                self._needs_state = True
+            case Outcome.MISSING:  # it has lost some: what it has left ends earlier
+                self._needs_state = self._is_cut = True
             case Outcome.AWAY:
                 self.free()
             case Outcome.MOVED | Outcome.GONE:
@@ -230,13 +232,10 @@ class Kept:
 
     def _do_without(self) -> None:
         """Keep no more of it until nothing of it runs, and then all of it at once. Should we die
-        before, it goes on where it was kept last."""
-        if not self._needs_state:
-            self._unwritten = [CUT]  # whoever claims it must not take it for all there is
-        else:
-            del self._unwritten[self._unwritten[:1] == [CUT] :]
-        self._needs_state = True
-        self._is_free = True
+        before, it is lost."""
+        self._needs_state = self._is_free = True
+        # Whoever claims it must not take what was kept for all there is.
+        self._unwritten = [] if self._is_cut else [CUT]
         self._release()
 
     def lose(self, outcome: Outcome) -> None:
@@ -256,8 +255,12 @@ class Kept:
         del self._unwritten[: max(0, self._kept - self._first)]
         self._first = max(self._first, self._kept)
         if write.state is not None:
-            self._needs_state = False
+            self._needs_state = self._is_cut = False
+        elif CUT in write.entries[-1:]:
+            self._is_cut = True
         self._is_free = self._needs_state
+        if self._needs_state:
+            self._unwritten = [] if self._is_cut else [CUT]  # what was given up is not ours to keep
         self._release()
 
     def _release(self) -> None:

@@ -10,15 +10,16 @@ from gateway.auth import Unready, Who
 from gateway.backends import Profile
 from gateway.client_secrets import Preset
 from gateway.config import Config
-from gateway.lobby import Lobby
+from gateway.lobby import RESUMES_AT_ONCE, Lobby
 from gateway.models import Models
 from gateway.opening import Opener
 from gateway.realtime import snapshot
 from gateway.realtime.client_events import ClearAudio
 from gateway.realtime.dialects import Beta, Ga
 from gateway.realtime.refusals import Refused
-from gateway.sessions.journal import Opened
+from gateway.sessions.journal import CUT, Opened
 from gateway.sessions.keeper import Keeper
+from gateway.sessions.store import Write
 from tests.fakes.store import MemoryStore, World
 
 ACME, OTHER = Who("acme", "hash"), Who("other", "hash")
@@ -185,3 +186,47 @@ async def test_a_session_of_a_newer_version_is_left_for_another_process(
     monkeypatch.undo()
     guest = await resumed(one, first.kept.session_id)
     assert guest.kept.session.receive(ClearAudio())
+
+
+async def test_a_session_that_was_not_kept_whole_is_none(one, two, caplog):
+    guest = await opened(one)
+    sid, first = guest.kept.session_id, guest.kept.journal.next
+    await one.store.write([Write(sid, 1, first, (CUT,))])
+    with pytest.raises(Refused) as refused:
+        await resumed(two, sid)
+    assert refused.value.refusal == admission.NO_SESSION
+    assert "not kept whole" in caplog.text
+
+
+async def test_who_comes_back_all_the_time_is_told_to_wait(one, two):
+    guest = await opened(one)
+    for _ in range(RESUMES_AT_ONCE):
+        await resumed(two, guest.kept.session_id)
+    await resumed(two, guest.kept.session_id)  # the first was not counted: nobody knew it
+    with pytest.raises(Refused) as refused:
+        await resumed(two, guest.kept.session_id)
+    assert refused.value.refusal.code == "rate_limit_exceeded"
+
+
+async def test_who_guesses_learns_nothing_and_takes_nothing(one, two):
+    guest = await opened(one)
+    for sid in (guest.kept.session_id, "sess_nowhere"):
+        for _ in range(2 * RESUMES_AT_ONCE):
+            with pytest.raises(Refused) as refused:
+                await resumed(two, sid, who=OTHER)
+            assert refused.value.refusal == admission.NO_SESSION
+    await resumed(two, guest.kept.session_id)
+
+
+async def test_what_was_lost_gives_its_ids_to_nothing_else(one, two):
+    """What the first gateway made after its last write is not known to the second one."""
+    guest = await opened(one)
+    lost = [guest.kept.session._new_id("item") for _ in range(3)]
+    again = await resumed(two, guest.kept.session_id)
+    goes_on = again.kept.resumed()
+    again.kept.note(goes_on, again.kept.session.receive(goes_on))
+    await keep(two, again)
+    made = again.kept.session._new_id("item")
+    assert made not in lost
+    third = await resumed(one, guest.kept.session_id)
+    assert third.kept.session._new_id("item") == made, "it replays what the second one made"

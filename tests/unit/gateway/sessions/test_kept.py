@@ -9,7 +9,7 @@ from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.realtime.server_events import AudioDelta
 from gateway.sessions import kept as module
-from gateway.sessions.journal import Mark, Opened
+from gateway.sessions.journal import CUT, Mark, Opened
 from gateway.sessions.kept import Kept, Lost
 from gateway.sessions.store import Outcome
 from tests.unit.gateway.sessions.telling import META, Told
@@ -230,6 +230,49 @@ def test_what_waits_too_long_is_not_held_in_memory(told, monkeypatch):
     assert write is not None
     assert write.state is not None
     assert write.entries == ()
+
+
+def too_long(told, monkeypatch):
+    """A reply runs, and the journal is longer than is kept."""
+    told.respond()
+    told.written()
+    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    told.user("x" * 2000)
+
+
+def test_of_what_is_too_long_it_is_kept_that_something_is_missing(told, monkeypatch):
+    too_long(told, monkeypatch)
+    assert told.written().entries == (CUT,)
+    told.user("And on.")
+    assert told.kept.write() is None, "once is enough"
+
+
+def test_nor_does_a_write_under_way_hide_that(told, monkeypatch):
+    told.respond()
+    told.user("Hello.")
+    under_way = told.kept.write()
+    too_long_now = "x" * 2000
+    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    told.user(too_long_now)
+    told.kept.free()
+    told.kept.written(under_way, Outcome.KEPT, told.journal.seq)
+    write = told.kept.write()
+    assert (write.first, write.entries) == (under_way.first + len(under_way.entries), (CUT,))
+
+
+def test_when_nothing_runs_all_of_it_is_kept_again(told, monkeypatch):
+    rid = told.respond()
+    told.written()
+    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    told.user("x" * 2000)
+    assert told.written().entries == (CUT,)
+    monkeypatch.undo()
+    told.give(sig.ReplyEnded(rid, sig.Tokens()))
+    assert told.written().state is not None
+    told.user("Small.")
+    write = told.written()
+    assert write.state is None
+    assert CUT not in write.entries
 
 
 # Snapshots.
