@@ -38,8 +38,14 @@ class Config:
     whisper_model: str = "base.en"
     """Which folder of `whisper/` to load."""
 
-    whisper_parallel: int = field(default=0, metadata={"ge": 0, "le": 64})
-    """Whisper transcriptions at a time; 0 means 4 on a GPU and 1 without."""
+    whisper_parallel: int = field(default=1, metadata={"ge": 1, "le": 64})
+    """Calls of the Whisper model at a time; more than one is for many cores or several GPUs."""
+
+    whisper_batch: int = field(default=0, metadata={"ge": 0, "le": 64})
+    """Utterances in one call of the Whisper model; 0 means 10 on a GPU and one for 4 cores."""
+
+    whisper_batch_ms: int = field(default=5, metadata={"ge": 0, "le": 100})
+    """How long a call of the Whisper model is held back for other utterances to join."""
 
     pocketsphinx_decoders: int = field(default=8, metadata={"ge": 1, "le": 256})
     """Utterances PocketSphinx hears at a time, 90 MB each; made when they are needed."""

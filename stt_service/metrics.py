@@ -25,6 +25,12 @@ HANDOVERS = Counter(
 )
 AUDIO_SECONDS = Counter("stt_audio_seconds", "Audio taken in.")
 DECODE_SECONDS = Counter("stt_decode_seconds", "Time engines spent on their threads.", ["engine"])
+BATCH_UTTERANCES = Histogram(
+    "stt_batch_utterances",
+    "Utterances in one call of a model, by step: encode, detect, decode or align.",
+    ["step"],
+    buckets=(1, 2, 3, 4, 6, 8, 10, 16, 32, 64),
+)
 QUEUE_DEPTH = Gauge("stt_queue_depth", "Pieces of work that wait for a model thread.")
 VAD_SECONDS = Histogram(
     "stt_vad_seconds",
