@@ -17,6 +17,7 @@ from tts_service.config import Config
 from tts_service.engine import Engine
 from tts_service.engines import ENGINES
 from tts_service.loudness import Levels
+from tts_service.openers import Openers
 from tts_service.servicer import TtsServicer
 from tts_service.worker import Worker, warm_up
 
@@ -51,7 +52,8 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
     try:
         if chain is None:
             chain = await threads.run(load, config, levels)
-        worker = Worker(chain, threads, levels)
+        worker = Worker(chain, threads, levels, Openers(int(config.openers_mb * 1e6)))
+        metrics.OPENERS_BYTES.set_function(lambda: worker.openers.n_bytes)
         servicer = TtsServicer(worker, config.max_streams, lambda: server.worker_id)
 
         def add(to: grpc.aio.Server) -> None:
