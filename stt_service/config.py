@@ -53,6 +53,13 @@ class Config:
     max_streams: int = field(default=100, metadata={"ge": 1})
     """Live streams at a time before the next is refused."""
 
+    redis_url: str = field(default="", metadata={"env": "REDIS_URL", "secret": True})
+    """Redis that has the queue of turns. Empty is none: what cannot be recognised now is lost."""
+
+    turns_at_a_time: int = field(default=1, metadata={"ge": 0, "le": 64})
+    """Turns of the queue that are recognised side by side, when nobody on the line waits. 0
+    leaves them to others."""
+
     threshold: float = field(default=0.5, metadata={"ge": 0.05, "le": 0.95})
     """Speech probability above which speech starts, unless the client says otherwise."""
 

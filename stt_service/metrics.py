@@ -32,6 +32,18 @@ BATCH_UTTERANCES = Histogram(
     buckets=(1, 2, 3, 4, 6, 8, 10, 16, 32, 64),
 )
 QUEUE_DEPTH = Gauge("stt_queue_depth", "Pieces of work that wait for a model thread.")
+TURNS_WAITING = Gauge(
+    "stt_turns_waiting",
+    "Turns in the queue that are not over, of all workers: the same on each.",
+)
+TURNS_AGE = Gauge(
+    "stt_turns_oldest_seconds", "How long ago the oldest turn in the queue was put there."
+)
+TURNS = Counter(
+    "stt_turns",
+    "Turns of the queue that this worker ended, by outcome: done or failed.",
+    ["outcome"],
+)
 VAD_SECONDS = Histogram(
     "stt_vad_seconds",
     "Voice activity detection on one piece of audio.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import grpc
@@ -11,17 +11,20 @@ import grpc
 from mesh import call
 from mesh.audio import SAMPLE_BYTES, n_samples, resample
 from mesh.errors import Draining, Rejected
+from mesh.turns import Turns
 from ovos.stt.v1 import stt_pb2 as pb
 from ovos.stt.v1 import stt_pb2_grpc
 from stt_service import hearing, metrics, wire
 from stt_service.denoise import denoised
 from stt_service.endpointing import Settings
 from stt_service.engine import RATE_HZ
+from stt_service.queueing import Queueing
 from stt_service.stream import Opening, Stream
 from stt_service.utterance import Utterance
 from stt_service.worker import Ears, Worker
 
 if TYPE_CHECKING:  # generic to the type checker only
+    from stt_service.queueing import Submitting, Watching
     from stt_service.stream import Context, Requests
 
 LAST_SAMPLE = 1 << 60  # positions are 64 bit, and credit lies ahead of them
@@ -38,15 +41,18 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         drain_s: float,
         worker_id: Callable[[], str],
         draining: Callable[[], asyncio.Event],
+        turns: Turns | None = None,
     ) -> None:
         """
         Args:
             defaults: Of end-of-speech detection.
             drain_s: How long a stream may go on once `draining` is set.
+            turns: The queue of recordings; None if there is none here.
         """
         self._worker, self._defaults, self._drain_s = worker, defaults, drain_s
         self._worker_id, self._draining = worker_id, draining
         self._attempts = call.Attempts()
+        self._queueing = Queueing(turns, worker, defaults, draining)
         self.slots = call.Slots(max_streams, metrics.STREAMS_OPEN)
 
     async def StreamingRecognize(  # type: ignore[override]  # see stream.py
@@ -82,6 +88,17 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
             with self.slots.taken():
                 transcript = await self._recognize(request, rate_hz)
         return pb.RecognizeResponse(transcript=transcript)
+
+    async def Submit(
+        self, requests: AsyncIterator[pb.SubmitRequest], context: Submitting
+    ) -> pb.SubmitResponse:
+        return await self._queueing.submit(requests, context)
+
+    async def Watch(
+        self, request: pb.WatchRequest, context: Watching
+    ) -> AsyncIterator[pb.WatchResponse]:
+        async for response in self._queueing.watch(request, context):
+            yield response
 
     async def ListModels(
         self,

@@ -95,7 +95,7 @@ _TIERS = (
     ("gateway", "gateway", 8080, 9101),
 )
 
-_WHOSE = {"DATABASE_URL": {"persistence"}, "REDIS_URL": {"persistence", "gateway"}}
+_WHOSE = {"DATABASE_URL": {"persistence"}, "REDIS_URL": {"persistence", "gateway", "stt"}}
 _WHOSE_API_KEYS = {"llm"}
 
 

@@ -39,8 +39,8 @@ def test_a_tier_gets_the_secrets_it_needs_and_no_others(tmp_path):
     assert found == {
         "persistence": {"DATABASE_URL", "REDIS_URL"},
         "gateway": {"REDIS_URL"},
+        "stt": {"REDIS_URL"},
         "llm": set(keys),
-        "stt": set(),
         "tts": set(),
     }
 
