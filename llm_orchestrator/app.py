@@ -48,6 +48,7 @@ async def running(config: Config, providers: Providers) -> AsyncIterator[Server]
     timeouts = Timeouts(
         first_token_s=config.first_token_timeout_s,
         between_tokens_s=config.between_tokens_timeout_s,
+        failover_s=config.failover_timeout_s,
         overall_s=config.overall_timeout_s,
     )
     servicer = LlmServicer(

@@ -38,8 +38,11 @@ class Config:
     first_token_timeout_s: float = field(default=3.0, metadata={"ge": 0.05})
     """How long a provider may take to its first token before the next one is tried."""
 
-    between_tokens_timeout_s: float = field(default=5.0, metadata={"ge": 0.05})
-    """How long a provider may pause inside an answer before it counts as failed."""
+    between_tokens_timeout_s: float = field(default=2.5, metadata={"ge": 0.05})
+    """How long a provider may pause inside an answer before the next one goes on with it."""
+
+    failover_timeout_s: float = field(default=4.8, metadata={"ge": 0.1})
+    """How long a caller waits for the next word in all, whoever is asked for it."""
 
     overall_timeout_s: float = field(default=30.0, metadata={"ge": 0.1})
     """How long one answer may take in all, over every provider tried."""

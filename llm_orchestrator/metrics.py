@@ -17,8 +17,9 @@ FIRST_TOKEN = Histogram(
 )
 HANDOVERS = Counter(
     "llm_handovers",
-    "Responses that moved from one provider to another before their first token.",
-    ["failed", "serving"],
+    "Responses that moved from one provider to another, before their first token (start) or in"
+    " the middle of what they say.",
+    ["failed", "serving", "moment"],
 )
 FAILURES = Counter(
     "llm_provider_failures",

@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from llm_orchestrator import metrics
 from llm_orchestrator.engine import Engine
 from mesh.breaker import Breaker
-from mesh.errors import MeshError, Rejected, Unavailable
+from mesh.errors import MeshError, Overloaded, Rejected, Unavailable
 
 REALTIME_PREFIX = "gpt-realtime"
 """Model names of the Realtime protocol; all of them mean our own chain."""
+
+RETRY_S = 2.0
+"""When to try again if nothing else is known: a provider that was restarted is back by then."""
+
+MOST_LIMITED_S = 60.0
+"""A provider that says when it may be asked again is believed up to here."""
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +38,7 @@ class Provider:
     def __init__(self, name: str, engine: Engine, clock: Callable[[], float]) -> None:
         self.name, self.engine = name, engine
         self._breaker, self._clock = Breaker(), clock
+        self._limited_until_s = 0.0
 
     @property
     def available(self) -> bool:
@@ -41,11 +48,14 @@ class Provider:
     @property
     def rest_s(self) -> float:
         """Seconds until it may be asked again after failures."""
-        return self._breaker.rest_s(self._clock())
+        now_s = self._clock()
+        return max(0.0, self._limited_until_s - now_s, self._breaker.rest_s(now_s))
 
     def allows(self) -> bool:
         """Whether to ask it now. After a yes, report the outcome."""
-        return self.engine.available and self._breaker.allows(self._clock())
+        now_s = self._clock()
+        is_limited = now_s < self._limited_until_s
+        return self.engine.available and not is_limited and self._breaker.allows(now_s)
 
     def succeeded(self) -> None:
         if self._breaker.succeeded():
@@ -55,6 +65,9 @@ class Provider:
         """It failed. A request it does not accept says nothing about the provider."""
         metrics.FAILURES.labels(self.name, type(error).__name__).inc()
         log.warning("provider failed", extra={"provider": self.name, "reason": error.detail})
+        if isinstance(error, Overloaded) and error.retry_after_s:
+            wait_s = min(error.retry_after_s, MOST_LIMITED_S)
+            self._limited_until_s = self._clock() + wait_s
         if isinstance(error, Rejected):
             self._breaker.released()
         elif self._breaker.failed(self._clock()):
@@ -123,10 +136,15 @@ class Providers:
 
     def nobody(self) -> Unavailable:
         """The error when nobody may be asked."""
-        rests = [provider.rest_s for provider in self.all if provider.rest_s > 0]
         return Unavailable(
-            "no provider is available now", tier="llm", retry_after_s=min(rests, default=None)
+            "no provider is available now", tier="llm", retry_after_s=self.retry_after_s
         )
+
+    @property
+    def retry_after_s(self) -> float:
+        """When to try again after nobody could answer."""
+        rests = [provider.rest_s for provider in self.all if provider.rest_s > 0]
+        return min(rests, default=RETRY_S)
 
     def _chain(self) -> list[Attempt]:
         return [Attempt(provider, "") for provider in self.all]

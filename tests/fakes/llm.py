@@ -100,7 +100,7 @@ class FakeEngine:
     ) -> None:
         self.context_tokens = context_tokens
         self._model, self.model = model, name
-        self.available = True
+        self.available = self.goes_on = True
         self.requests: list[Request] = []
         self.closed = False
 

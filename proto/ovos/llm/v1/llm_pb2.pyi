@@ -239,8 +239,8 @@ class GenerateResponse(_message.Message):
     COMPLETED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def started(self) -> Global___GenerationStarted:
-        """A provider has begun to answer: sent just before its first token, so that all
-        provider switches come earlier, and again when it goes on after tool outputs.
+        """A provider has begun to answer: sent just before its first token, and again when it goes
+        on after tool outputs or another provider goes on with the answer.
         """
 
     @_builtins.property
@@ -253,7 +253,9 @@ class GenerateResponse(_message.Message):
 
     @_builtins.property
     def tool_call(self) -> Global___ToolCall:
-        """A complete tool call."""
+        """A complete tool call. Its arguments count, also where the deltas gave others: the
+        provider may have failed in the middle of them and the next one have written them anew.
+        """
 
     @_builtins.property
     def error(self) -> _common_pb2.ErrorDetail:
