@@ -143,5 +143,8 @@ class Config:
     llm_timeout_s: float = field(default=30.0, metadata={"ge": 1})
     """How long the language tier may take for one reply, all in all."""
 
+    apology: str = "Sorry, I cannot think right now. Please try again in a moment."
+    """What is spoken instead of an answer when no language model can be had. Empty is nothing."""
+
     drain_s: float = field(default=30.0, metadata={"ge": 0})
     """How long replies may go on after SIGTERM; then they go on at another gateway."""

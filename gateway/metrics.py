@@ -30,6 +30,12 @@ FIRST_AUDIO = Histogram(
     buckets=LATENCY_BUCKETS_S,
 )
 REPLIES = Counter("gateway_replies", "Replies by how they ended.", ["status"])
+DEGRADED_REPLIES = Counter(
+    "gateway_degraded_replies",
+    "Replies that a part of the mesh was missing for: no_llm, no_tts, or worse_voice.",
+    ["what"],
+)
+EARS_LOST = Counter("gateway_ears_lost", "Times that a session was not heard any more.")
 SLOW_CLIENTS = Counter("gateway_slow_clients", "Clients hung up on because they did not read.")
 FACTS_WAITING = Gauge("gateway_facts_waiting", "Facts that Redis has not taken yet.")
 FACTS_DROPPED = Counter("gateway_facts_dropped", "Facts lost because Redis was away too long.")

@@ -210,6 +210,11 @@ class Replies:
             case sig.ReplyThought():
                 response.thought = news.ended
                 return []
+            case sig.ReplyFailing():
+                return response.failing(news)
+            case sig.ReplyMuted():
+                response.mute()
+                return []
             case sig.ReplyCall():
                 return response.call(news)
             case sig.ReplyCallDone():
