@@ -64,3 +64,11 @@ SIDEBANDS = Gauge("gateway_sidebands", "Open sidebands.")
 NOTICES = Counter("gateway_notices", "What was told to gateway processes, of sidebands.")
 NOTICES_DROPPED = Counter("gateway_notices_dropped", "What could not be told to them.")
 MOVED = Counter("gateway_moved", "Sessions that another gateway took over.")
+WORKERS_KNOWN = Gauge("gateway_workers_known", "Workers of a tier that are known.", ["tier"])
+WORKERS_USABLE = Gauge("gateway_workers_usable", "Those of them that can be called now.", ["tier"])
+FAILOVER = Histogram(
+    "gateway_failover_seconds",
+    "From the failure of a stream to the first answer of the one that replaces it.",
+    ["tier"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 0.6, 1, 3, 10),
+)

@@ -18,6 +18,7 @@ from llm_orchestrator.orchestration import Orchestrator, Timeouts
 from llm_orchestrator.providers import Providers
 from llm_orchestrator.servicer import LlmServicer
 from mesh import chain
+from mesh.registration import Listing
 from mesh.serve import Server, run, until_stopped
 from ovos.llm.v1 import llm_pb2_grpc
 
@@ -72,6 +73,7 @@ async def running(config: Config, providers: Providers) -> AsyncIterator[Server]
         services=[SERVICE],
         drain_s=config.drain_s,
         load=servicer.load,
+        engines=lambda: [p.name for p in providers.all if p.engine.available],
         max_message_bytes=MAX_MESSAGE_BYTES,
     )
     await server.start()
@@ -97,7 +99,13 @@ async def serve(config: Config) -> None:
             await until_stopped(server)
             keeping.cancel()
 
-    await run(running(config, providers), config.host, config.metrics_port, until=until)
+    await run(
+        running(config, providers),
+        config.host,
+        config.metrics_port,
+        listing=Listing(config.redis_url, config.advertised_address),
+        until=until,
+    )
 
 
 def announce(wanted: Sequence[str], there: Sequence[str], absent: Mapping[str, str]) -> None:

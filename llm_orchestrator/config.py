@@ -27,6 +27,13 @@ class Config:
     drain_s: float = field(default=30.0, metadata={"ge": 0})
     """How long open streams may run on after SIGTERM."""
 
+    redis_url: str = field(default="", repr=False, metadata={"env": "REDIS_URL", "secret": True})
+    """Redis where gateways look for workers; empty: they know this one by its address."""
+
+    advertised_address: str = ""
+    """Where gateways reach this worker, as `host:port`; empty: where it listens or, if that is
+    everywhere, the address from which it reaches Redis."""
+
     max_streams: int = field(default=500, metadata={"ge": 1})
     """Responses written at a time; the next are refused so that they go elsewhere."""
 

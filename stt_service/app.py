@@ -12,6 +12,7 @@ from mesh.chain import Chain
 from mesh.errors import NotInstalled
 from mesh.health import Load
 from mesh.redis import connect
+from mesh.registration import Listing
 from mesh.serve import Server, run
 from mesh.turns import Turns
 from ovos.stt.v1 import stt_pb2 as pb
@@ -77,6 +78,7 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
     silero = await asyncio.to_thread(Silero)
     if chain is None:
         chain = await asyncio.to_thread(load, config)
+    names = chain.names
     worker = Worker(chain, silero, max_waiting=4 * config.max_streams)
     metrics.QUEUE_DEPTH.set_function(lambda: worker.queue_depth)
     queue = connect(config.redis_url, timeout_s=_REDIS_S) if config.redis_url else None
@@ -100,6 +102,7 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
         add=add,
         services=[SERVICE],
         drain_s=config.drain_s,
+        engines=lambda: names,
         load=lambda: Load(servicer.slots.open, config.max_streams, worker.queue_depth),
     )
     try:
@@ -147,7 +150,8 @@ async def serve(config: Config) -> None:
     Raises:
         SystemExit: nothing can be heard with; the log says why.
     """
-    await run(running(config), config.host, config.metrics_port)
+    listing = Listing(config.redis_url, config.advertised_address)
+    await run(running(config), config.host, config.metrics_port, listing=listing)
 
 
 def _defaults(config: Config) -> Settings:
