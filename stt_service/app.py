@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc
 
@@ -73,6 +74,8 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
         chain = await asyncio.to_thread(load, config)
     worker = Worker(chain, silero, max_waiting=4 * config.max_streams)
     metrics.QUEUE_DEPTH.set_function(lambda: worker.queue_depth)
+    for name in chain.engines:
+        metrics.UTILISATION.labels(name).set_function(partial(worker.utilisation, name))
     servicer = SttServicer(
         worker,
         _defaults(config),

@@ -32,6 +32,12 @@ BATCH_UTTERANCES = Histogram(
     buckets=(1, 2, 3, 4, 6, 8, 10, 16, 32, 64),
 )
 QUEUE_DEPTH = Gauge("stt_queue_depth", "Pieces of work that wait for a model thread.")
+UTILISATION = Gauge(
+    "stt_utilisation_ratio",
+    "Share of the time of an engine's threads that was work, 0 to 1, over the last ten seconds or"
+    " since the last scrape. Where calls of a model take several utterances, of those places.",
+    ["engine"],
+)
 VAD_SECONDS = Histogram(
     "stt_vad_seconds",
     "Voice activity detection on one piece of audio.",

@@ -60,6 +60,10 @@ class Worker:
         """Calls that wait for a thread."""
         return sum(threads.waiting for threads in self._threads.values())
 
+    def utilisation(self, name: str) -> float:
+        """Of an engine's threads, 0 to 1."""
+        return self._threads[name].utilisation
+
     @property
     def engines(self) -> list[Engine]:
         """All that are loaded, in the order of the settings."""
