@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import grpc
 
@@ -81,6 +82,8 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
     names = chain.names
     worker = Worker(chain, silero, max_waiting=4 * config.max_streams)
     metrics.QUEUE_DEPTH.set_function(lambda: worker.queue_depth)
+    for name in chain.engines:
+        metrics.UTILISATION.labels(name).set_function(partial(worker.utilisation, name))
     queue = connect(config.redis_url, timeout_s=_REDIS_S) if config.redis_url else None
     servicer = SttServicer(
         worker,

@@ -44,6 +44,12 @@ TURNS = Counter(
     "Turns of the queue that this worker ended, by outcome: done or failed.",
     ["outcome"],
 )
+UTILISATION = Gauge(
+    "stt_utilisation_ratio",
+    "Share of the time of an engine's threads that was work, 0 to 1, over the last ten seconds or"
+    " since the last scrape. Where calls of a model take several utterances, of those places.",
+    ["engine"],
+)
 VAD_SECONDS = Histogram(
     "stt_vad_seconds",
     "Voice activity detection on one piece of audio.",

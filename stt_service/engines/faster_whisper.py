@@ -78,7 +78,7 @@ class FasterWhisper:
         multilingual = self._whisper.model.is_multilingual
         self.languages: Sequence[str] = () if multilingual else ("en",)
 
-    def ear(self) -> _Ear:
+    def ear(self, tenant: str = "") -> _Ear:
         return _Ear(self)
 
     def close(self) -> None:
@@ -140,6 +140,8 @@ class _Ear:
 
 
 class _Recognizer:
+    lags = False
+
     def __init__(self, engine: FasterWhisper, how: How) -> None:
         self._engine, self._how = engine, how
         self._pcm = bytearray()

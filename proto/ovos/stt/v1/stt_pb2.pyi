@@ -665,8 +665,9 @@ class Transcript(_message.Message):
     is_final: _builtins.bool
     """True once per utterance."""
     stable_chars: _builtins.int
-    """Leading characters of `text` that will not change any more; so far 0 until it is
-    final.
+    """Leading characters of `text` that no later interim transcript of the utterance
+    changes: the words that two in a row have agreed on. The final transcript, which is
+    decoded with more care, may differ; all of it is stable.
     """
     confidence: _builtins.float
     """Confidence, 0 to 1, if the model gives one."""
