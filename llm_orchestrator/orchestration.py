@@ -281,7 +281,7 @@ def _shorter(attempt: Attempt, request: Request, error: MeshError) -> Attempt | 
         return None
     sent = fitted(request, attempt.window)
     half = tokens.of_request(sent) // 2
-    if len(fitted(request, half).messages) == len(sent.messages):
+    if fitted(request, half).messages == sent.messages:
         return None
     log.warning("model reads less than its setting says", extra={"window": attempt.window})
     return replace(attempt, most_tokens=half)
