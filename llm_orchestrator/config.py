@@ -106,6 +106,21 @@ class Config:
     ollama_context_tokens: int = field(default=8192, metadata={"ge": 256})
     """Tokens that an Ollama model reads and writes at most; more of them need more memory."""
 
+    tools: tuple[str, ...] = ()
+    """Server-side tools that models may call, of those that installed packages bring."""
+
+    tool_timeout_s: float = field(default=10.0, metadata={"ge": 0.05})
+    """How long one call of a server-side tool may take."""
+
+    tool_max_rounds: int = field(default=5, metadata={"ge": 1})
+    """How often a model may see results of server-side tools and call again, in one response."""
+
+    tool_max_output_bytes: int = field(default=16384, metadata={"ge": 64})
+    """Of a server-side tool's result; what is longer is cut."""
+
+    tool_max_threads: int = field(default=32, metadata={"ge": 1})
+    """Server-side tools that are not async which run at a time; the next wait."""
+
     mcp_allowed: tuple[AllowedServer, ...] = ()
     """URLs of the MCP servers that clients may use, with what is below; https://*.a.com works."""
 

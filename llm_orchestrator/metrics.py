@@ -42,6 +42,17 @@ AVAILABLE = Gauge(
     "1 while a provider is there and its breaker is closed.",
     ["provider"],
 )
+TOOL_CALLS = Counter(
+    "llm_tool_calls",
+    "Calls of server-side tools by how they ended: ok, failed, timeout, refused, cancelled.",
+    ["tool", "outcome"],
+)
+TOOL_SECONDS = Histogram(
+    "llm_tool_seconds",
+    "From a call of a server-side tool to its result.",
+    ["tool"],
+    buckets=LATENCY_BUCKETS_S,
+)
 MCP_REQUESTS = Counter(
     "llm_mcp_requests",
     "Requests to MCP servers by what was asked (list, call) and whether it went well.",

@@ -60,6 +60,7 @@ class Failed:
 
     provider: str
     error: MeshError
+    usage: Usage
 
 
 Event = Started | Switched | News | Failed
@@ -153,7 +154,7 @@ class _Answer:
 
     def _end_of_chain(self, last: Attempt | None) -> Iterator[Event]:
         if last is not None and self._progress.stage is not Stage.UNTOLD:
-            yield Failed(last.provider.name, _all_of(self._errors))
+            yield Failed(last.provider.name, _all_of(self._errors), self._usage)
         elif self._speechless is not None:
             yield Started(self._speechless)
             yield Done(Finish.STOP, self._usage)
@@ -218,7 +219,7 @@ class _Answer:
             raise error
         elif stage is Stage.STUCK or isinstance(error, OutOfTime):
             self._ended = True
-            yield Failed(attempt.provider.name, error)
+            yield Failed(attempt.provider.name, error, self._usage)
 
     def _limits(self) -> Limits:
         return Limits(
@@ -280,7 +281,7 @@ def _shorter(attempt: Attempt, request: Request, error: MeshError) -> Attempt | 
         return None
     sent = fitted(request, attempt.window)
     half = tokens.of_request(sent) // 2
-    if len(fitted(request, half).messages) == len(sent.messages):
+    if fitted(request, half).messages == sent.messages:
         return None
     log.warning("model reads less than its setting says", extra={"window": attempt.window})
     return replace(attempt, most_tokens=half)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from llm_orchestrator import metrics
 from llm_orchestrator.engine import Engine
-from mesh.breaker import Breaker
+from mesh.breaker import Breaker, State
 from mesh.errors import MeshError, Overloaded, Rejected, Unavailable
 
 REALTIME_PREFIX = "gpt-realtime"
@@ -35,8 +36,14 @@ class Preference:
 class Provider:
     """An engine, and whether it is worth asking."""
 
-    def __init__(self, name: str, engine: Engine, clock: Callable[[], float]) -> None:
-        self.name, self.engine = name, engine
+    def __init__(
+        self, name: str, engine: Engine, clock: Callable[[], float], changed: asyncio.Event
+    ) -> None:
+        """
+        Args:
+            changed: Set when it begins or ends a rest.
+        """
+        self.name, self.engine, self._changed = name, engine, changed
         self._breaker, self._clock = Breaker(), clock
         self._limited_until_s = 0.0
 
@@ -44,6 +51,14 @@ class Provider:
     def available(self) -> bool:
         """Whether it is there and does not rest. Asking changes nothing."""
         return self.engine.available and self.rest_s == 0
+
+    @property
+    def promises(self) -> bool:
+        """Whether a call could go well, for all that is known: it is there, and does not rest
+        unless a trial is under way."""
+        is_limited = self._clock() < self._limited_until_s
+        resting = self._breaker.state is State.OPEN and self.rest_s > 0
+        return self.engine.available and not is_limited and not resting
 
     @property
     def rest_s(self) -> float:
@@ -59,6 +74,7 @@ class Provider:
 
     def succeeded(self) -> None:
         if self._breaker.succeeded():
+            self._changed.set()
             log.info("provider recovered", extra={"provider": self.name})
 
     def failed(self, error: MeshError) -> None:
@@ -68,9 +84,11 @@ class Provider:
         if isinstance(error, Overloaded) and error.retry_after_s:
             wait_s = min(error.retry_after_s, MOST_LIMITED_S)
             self._limited_until_s = self._clock() + wait_s
+            self._changed.set()
         if isinstance(error, Rejected):
             self._breaker.released()
         elif self._breaker.failed(self._clock()):
+            self._changed.set()
             log.error("provider rests", extra={"provider": self.name, "rest_s": self.rest_s})
 
     def released(self) -> None:
@@ -110,7 +128,10 @@ class Providers:
             absent: Why those that exist but do not take part do not.
             clock: Seconds on any clock that only goes forward.
         """
-        self.all = [Provider(name, engine, clock) for name, engine in engines.items()]
+        self.changed = asyncio.Event()
+        """Set when a provider begins or ends a rest; whoever waits for it clears it."""
+
+        self.all = [Provider(name, engine, clock, self.changed) for name, engine in engines.items()]
         self.absent = dict(absent or {})
 
     @property
@@ -145,6 +166,12 @@ class Providers:
         """When to try again after nobody could answer."""
         rests = [provider.rest_s for provider in self.all if provider.rest_s > 0]
         return min(rests, default=RETRY_S)
+
+    @property
+    def next_change_s(self) -> float | None:
+        """Seconds until the next rest ends by itself; None if nobody rests."""
+        rests = [provider.rest_s for provider in self.all]
+        return min((rest_s for rest_s in rests if rest_s > 0), default=None)
 
     def _chain(self) -> list[Attempt]:
         return [Attempt(provider, "") for provider in self.all]

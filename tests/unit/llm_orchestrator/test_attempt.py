@@ -65,6 +65,13 @@ async def test_a_limit_blames_the_provider_only_for_its_own_silence(n_pieces, li
     assert rig.engine._model.hung_up.is_set()
 
 
+async def test_an_answer_without_an_end_ends_with_the_time():
+    rig = Rig(Reply("Hello you.", fault=Fault.ENDLESS, pieces_first=1))
+    with pytest.raises(OutOfTime):
+        await hear(rig.run(overall=0.1))
+    assert rig.provider.available
+
+
 async def test_patience_is_for_the_first_token():
     rig = Rig(Reply("Hello you.", fault=Fault.STALL, pieces_first=1))
     run = rig.run(patience=0.2)

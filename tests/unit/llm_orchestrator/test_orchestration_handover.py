@@ -32,7 +32,7 @@ from llm_orchestrator.orchestration import (
     Timeouts,
 )
 from llm_orchestrator.providers import Providers
-from mesh.breaker import FAILURES
+from mesh.breaker import FAILURES, REST_S
 from mesh.errors import TooSlow, Unavailable
 from tests.fakes.llm import USAGE, FakeEngine, Fault, Model, Reply
 
@@ -212,6 +212,24 @@ def test_a_second_provider_gets_a_second_however_long_the_first_may_take():
     assert Timeouts().patience_s(3.0) == 4.8
     assert Timeouts().patience_s(20.0) == 21.0
     assert Timeouts(between_tokens_s=9.0).patience_s(3.0) == 10.0
+
+
+async def test_one_that_recovers_is_asked_again_by_one_caller_first(caplog):
+    now = [0.0]
+    engines = {"one": breaking(Fault.CUT, 2), "two": saying(WHOLE)}
+    chain = Chain(*engines.values())
+    chain.providers = Providers(engines, clock=lambda: now[0])
+    chain.orchestrator = Orchestrator(chain.providers, QUICK)
+    for _ in range(FAILURES):
+        await chain.hear()
+    engines["one"]._model.reply = Reply(WHOLE)
+    assert started(await chain.hear()) == ["two"]
+    now[0] += REST_S
+    with caplog.at_level(logging.INFO):
+        assert started(await chain.hear()) == ["one"]
+    [line] = [record for record in caplog.records if record.message == "provider recovered"]
+    assert line.provider == "one"
+    assert started(await chain.hear()) == ["one"]
 
 
 async def test_the_error_when_all_are_down_says_when_to_try_again():

@@ -341,7 +341,10 @@ class GenerationConfig(_message.Message):
 
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]:
-        """Tools the model may call."""
+        """Tools of the caller that the model may call. The worker may have tools of its own: it runs
+        those and shows only the rest of the answer. One of the caller's hides one of the same name,
+        and a `tool_choice` other than auto is between the caller's.
+        """
 
     @_builtins.property
     def tool_choice(self) -> Global___ToolChoice:
