@@ -66,11 +66,12 @@ async def _think_aloud(start: StartReply, stage: Stage, audience: Audience) -> E
         return begun.ended
     aloud = Aloud(start, stage.backends, audience.take, wheel=stage.wheel, lead_s=stage.lead_s)
     async with asyncio.TaskGroup() as tasks:
+        thinking = tasks.create_task(_think(start, stage, audience, aloud), name="think")
         speaking = tasks.create_task(aloud.run(), name="speak")
-        ended = await _think(start, stage, audience, aloud)
+        await asyncio.wait({thinking})  # so that both are stopped at once
         if not aloud.has_words:
             speaking.cancel()  # calls do not wait for a voice that has nothing to say
-    return ended
+    return thinking.result()
 
 
 async def _think(start: StartReply, stage: Stage, audience: Audience, aloud: Aloud | None) -> Ended:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from gateway.realtime import client_events as ce
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.realtime.snapshot import dump, load
@@ -225,3 +226,65 @@ def test_nobody_thinks_and_nobody_speaks(script):
     response = script.hears(failed(rid))[-1]["response"]
     assert (response["status"], response["metadata"]) == ("failed", NOTED)
     assert response["output"][0]["content"][0]["transcript"] == SORRY
+
+
+# Nobody listens.
+
+
+def spoken_by_hand(script: MovingScript) -> None:
+    """Push to talk: something was said, and its words are awaited."""
+    heard = {"turn_detection": None, "transcription": {"model": "m"}}
+    script.send("session.update", session={"type": "realtime", "audio": {"input": heard}})
+    script.take(ce.AppendAudio(pcm(500)))
+    script.send("input_audio_buffer.commit")
+
+
+def test_who_types_is_answered_while_nobody_listens(script):
+    script.take(sig.EarsLost("away"))
+    script.user_says("hi")
+    assert context(script) == ["hi"]
+
+
+def test_what_was_typed_is_answered_without_the_words_that_were_lost(script):
+    spoken_by_hand(script)
+    script.user_says("never mind")
+    assert only(script.send("response.create"), do.StartReply) == []
+    effects = script.take(sig.EarsLost("away"))
+    assert [line.text for line in started(effects).context][-1] == "never mind"
+    assert types(script.sent(effects)) == [
+        "error",
+        "conversation.item.input_audio_transcription.failed",
+    ]
+
+
+def test_what_was_said_and_lost_is_not_answered(script):
+    script.user_says("hi")
+    spoken_by_hand(script)
+    script.send("response.create")
+    events = script.hears(sig.EarsLost("away"))
+    assert types(events)[1:] == [
+        "conversation.item.input_audio_transcription.failed",
+        "response.done",
+    ]
+    error = events[-1]["response"]["status_details"]["error"]
+    assert error["code"] == "transcription_failed"
+
+
+def test_a_response_with_input_of_its_own_needs_all_of_it(script):
+    part = {"type": "input_audio", "audio": "AAAA"}
+    words = {"type": "input_text", "text": "What is said here?"}
+    wanted = [{"type": "message", "role": "user", "content": [p]} for p in (part, words)]
+    effects = script.send("response.create", response={"input": wanted})
+    [recording] = only(effects, do.Transcribe)
+    [done] = script.hears(sig.NotTranscribed(recording.utterance, "away"))
+    assert done["response"]["status"] == "failed"
+
+
+def test_audio_that_nobody_hears_is_not_complained_of_frame_by_frame(script):
+    script.take(sig.EarsLost("away"))
+    assert script.hears(*[ce.AppendAudio(pcm(20))] * 50) == []
+
+
+def test_who_is_heard_again_is_answered(script):
+    script.take(sig.EarsLost("away"))
+    assert started(script.utterance()).context[-1].text == "hello"
