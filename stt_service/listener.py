@@ -183,8 +183,8 @@ class Listener:
         return self._live
 
     def _stop(self, spoken: Spoken, end: int) -> None:
+        self._end(spoken, end)  # first: the engine should not wait until it has been told
         self._report(hearing.Stopped(spoken.utterance_id, self._timeline.in_stream(end)))
-        self._end(spoken, end)
 
     def _end(self, spoken: Spoken, end: int) -> None:
         self._give(spoken, end)

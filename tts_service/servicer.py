@@ -132,7 +132,8 @@ class _Reply:
         async for request in self._requests:
             self._take(request)
             self._to_speak.set()
-            self._to_write.set()
+            if request.WhichOneof("payload") != "text":  # of which a voice makes what to write
+                self._to_write.set()
         if not self._speech.is_finished:
             if not self._speech.is_silent:
                 raise call.unfinished()
@@ -172,8 +173,8 @@ class _Reply:
                 self._to_speak.clear()
                 await self._to_speak.wait()
                 continue
-            self._to_write.set()
             self._saying = tasks.create_task(self._say(work), name="say")
+            self._to_write.set()  # only now: the voice should not wait until its start was told
             await asyncio.wait({self._saying})
 
     async def _say(self, work: Work) -> None:
