@@ -243,8 +243,14 @@ def _mesh(config: Config, tasks: asyncio.TaskGroup) -> tuple[Backends, tuple[Lin
         Link("tts", config.tts_target),
         Link("llm", config.llm_target),
     )
-    patience_s, llm_timeout_s = config.stt_patience_s, config.llm_timeout_s
-    return MeshBackends(links, tasks, patience_s=patience_s, llm_timeout_s=llm_timeout_s), links
+    backends = MeshBackends(
+        links,
+        tasks,
+        patience_s=config.stt_patience_s,
+        tts_patience_s=config.tts_patience_s,
+        llm_timeout_s=config.llm_timeout_s,
+    )
+    return backends, links
 
 
 async def _hang_up(app: web.Application) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.backends import Backends, Sound, Speech
+from gateway.backends import Backends, Speech
 from gateway.pacer import Track, Wheel
 from gateway.realtime import signals as sig
-from gateway.realtime.effects import Begun, StartReply
+from gateway.realtime.effects import StartReply
 from gateway.realtime.refusals import CLIENT_ERROR, SERVER_ERROR
 from gateway.told import told
 from mesh.errors import MeshError, first_of
@@ -107,30 +108,15 @@ async def _speak(start: StartReply, stage: Stage, audience: Audience, speech: Sp
     def send(frame: bytes) -> None:
         audience.take(sig.ReplyAudio(start.response_id, frame))
 
-    begun = start.begun or _ANEW
-    skip = begun.sent_bytes
     track = Track(stage.wheel, send, stage.lead_s)
     stage.wheel.join(track)
     try:
-        async for sound in speech:
-            if isinstance(sound, sig.ReplyAudio):
-                pcm, skip = sound.pcm[skip:], max(0, skip - len(sound.pcm))
-                await track.add(pcm)
-            else:
-                audience.take(_later(sound, begun))
+        async with aclosing(aiter(speech)) as sounds:  # stops synthesis while thinking stops, too
+            async for sound in sounds:
+                if isinstance(sound, sig.ReplyAudio):
+                    await track.add(sound.pcm)
+                else:
+                    audience.take(sound)
         await track.drain()
     finally:
         stage.wheel.leave(track)
-
-
-_ANEW = Begun("", 0, 0, 0, None)
-
-
-def _later(sound: Sound, begun: Begun) -> Sound:
-    """What a voice says that began in the middle of a reply: it counts from there."""
-    if not isinstance(sound, sig.ReplyTiming) or not begun.from_char:
-        return sound
-    by_char, by_ms = begun.from_char, begun.from_ms
-    words = tuple((end_char + by_char, end_ms + by_ms) for end_char, end_ms in sound.words)
-    piece = sound.piece and (sound.piece[0] + by_char, sound.piece[1] + by_ms)
-    return sig.ReplyTiming(sound.response_id, words, piece)

@@ -187,6 +187,7 @@ class Tiers(
 
     async def _speak(self, call: Call) -> None:
         config = await call.read_kind("config")
+        await call.say(ready=tts.SynthesisReady(engine="fake"))
         voice = Voice(config.voice.voice_id, config.voice.speaking_rate)
         start = StartReply(config.response_id, "", (), voice=voice)
         async with self._backends.speak(start) as speech, asyncio.TaskGroup() as tasks:
@@ -301,7 +302,11 @@ def _context(config: llm.GenerationConfig) -> tuple[Line, ...]:
 
 @asynccontextmanager
 async def serving(
-    backends: FakeBackends, *, patience_s: float = 3.0, llm_timeout_s: float = 10.0
+    backends: FakeBackends,
+    *,
+    patience_s: float = 3.0,
+    tts_patience_s: float = 3.0,
+    llm_timeout_s: float = 10.0,
 ) -> AsyncIterator[tuple[MeshBackends, Tiers]]:
     """The gRPC backends, dialled to tiers of their own."""
     tiers = Tiers(backends)
@@ -314,7 +319,11 @@ async def serving(
     links = (Link("stt", target), Link("tts", target), Link("llm", target))
     try:
         async with asyncio.TaskGroup() as tasks:
-            limits = {"patience_s": patience_s, "llm_timeout_s": llm_timeout_s}
+            limits = {
+                "patience_s": patience_s,
+                "tts_patience_s": tts_patience_s,
+                "llm_timeout_s": llm_timeout_s,
+            }
             yield MeshBackends(links, tasks, **limits), tiers
     finally:
         for link in links:
