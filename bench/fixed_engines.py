@@ -49,11 +49,12 @@ class FixedEar:
     streaming = False
     guess_every_ms = 3_600_000  # never
     languages = ("en",)
+    lags = False
 
     def __init__(self, threads: int, model: str = "fixed") -> None:
         self.threads, self.model = threads, model
 
-    def ear(self) -> FixedEar:
+    def ear(self, tenant: str = "") -> FixedEar:
         return self
 
     def recognizer(self, how: How) -> FixedEar:
@@ -79,6 +80,7 @@ class FixedWriter:
     available = True
     model = "fixed"
     context_tokens = 128_000
+    goes_on = False
 
     def __init__(self, answer: Sequence[str] = ANSWER) -> None:
         self._answer = tuple(answer)
@@ -107,6 +109,7 @@ class FixedVoice:
 
     sample_rate_hz = RATE_HZ
     voices = (Voice("hum", "Hum", ("en-us",)),)
+    most_chars = int(LONGEST_S / CHAR_S)
 
     def __init__(self) -> None:
         moments = np.arange(int(LONGEST_S * RATE_HZ), dtype=np.float32) / RATE_HZ

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 from gateway import metrics
-from gateway.backends import Backends, Sound, Speech
+from gateway.backends import Backends, Speech
 from gateway.pacer import Track, Wheel
 from gateway.realtime import signals as sig
-from gateway.realtime.effects import Begun, StartReply
+from gateway.realtime.effects import StartReply
 from mesh.errors import MeshError, first_of
 
 MOST_WAITING = 200  # pieces of text; a model that is so far ahead waits for the voice
@@ -99,29 +99,14 @@ class Aloud:
             raise lost
 
     async def _play_all(self, speech: Speech, track: Track) -> None:
-        begun = self._start.begun or _ANEW
-        skip = begun.sent_bytes
-        async for sound in speech:
-            if isinstance(sound, sig.ReplyAudio):
-                pcm, skip = sound.pcm[skip:], max(0, skip - len(sound.pcm))
-                await track.add(pcm)
-                continue
-            if isinstance(sound, sig.ReplyDegraded):
-                metrics.DEGRADED_REPLIES.labels("worse_voice").inc()
-            self._take(_later(sound, begun))
+        async with aclosing(aiter(speech)) as sounds:  # stops synthesis while thinking stops, too
+            async for sound in sounds:
+                if isinstance(sound, sig.ReplyAudio):
+                    await track.add(sound.pcm)
+                    continue
+                if isinstance(sound, sig.ReplyDegraded):
+                    metrics.DEGRADED_REPLIES.labels("worse_voice").inc()
+                self._take(sound)
 
     def _send(self, frame: bytes) -> None:
         self._take(sig.ReplyAudio(self._start.response_id, frame))
-
-
-_ANEW = Begun("", 0, 0, 0, None)
-
-
-def _later(sound: Sound, begun: Begun) -> Sound:
-    """What a voice says that began in the middle of a reply: it counts from there."""
-    if not isinstance(sound, sig.ReplyTiming) or not begun.from_char:
-        return sound
-    by_char, by_ms = begun.from_char, begun.from_ms
-    words = tuple((end_char + by_char, end_ms + by_ms) for end_char, end_ms in sound.words)
-    piece = sound.piece and (sound.piece[0] + by_char, sound.piece[1] + by_ms)
-    return sig.ReplyTiming(sound.response_id, words, piece)

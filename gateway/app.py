@@ -253,8 +253,14 @@ def _mesh(
     )
     for pool in pools:
         _measure(pool)
-    patience_s, llm_timeout_s = config.stt_patience_s, config.llm_timeout_s
-    return MeshBackends(pools, tasks, patience_s=patience_s, llm_timeout_s=llm_timeout_s), pools
+    backends = MeshBackends(
+        pools,
+        tasks,
+        patience_s=config.stt_patience_s,
+        tts_patience_s=config.tts_patience_s,
+        llm_timeout_s=config.llm_timeout_s,
+    )
+    return backends, pools
 
 
 def _measure(pool: Pool) -> None:

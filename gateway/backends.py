@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -61,7 +61,8 @@ class Microphone(Protocol):
 
 
 class Speech(Protocol):
-    """One reply being spoken. Iterate it for audio and which words are in it."""
+    """One reply being spoken. Iterate it for audio and which words are in it, from where it was
+    begun and without what the client has had. Positions are those of the reply."""
 
     async def say(self, text: str) -> None:
         """More text, cut anywhere."""
@@ -69,7 +70,8 @@ class Speech(Protocol):
     async def finish(self) -> None:
         """No more text will come."""
 
-    def __aiter__(self) -> AsyncIterator[Sound]: ...
+    def __aiter__(self) -> AsyncGenerator[Sound]:
+        """Closing it stops speaking."""
 
 
 @dataclass(frozen=True, slots=True)

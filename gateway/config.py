@@ -141,6 +141,9 @@ class Config:
     stt_idle_s: float = field(default=60.0, metadata={"ge": 1})
     """After so long without audio a session gives its recognition stream back."""
 
+    tts_patience_s: float = field(default=3.0, metadata={"ge": 0})
+    """How long a reply waits for synthesis to come back before it fails."""
+
     llm_timeout_s: float = field(default=30.0, metadata={"ge": 1})
     """How long the language tier may take for one reply, all in all."""
 

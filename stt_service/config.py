@@ -28,7 +28,8 @@ class Config:
     """How long open streams may run on after SIGTERM."""
 
     redis_url: str = field(default="", repr=False, metadata={"env": "REDIS_URL", "secret": True})
-    """Redis where gateways look for workers; empty: they know this one by its address."""
+    """Redis where gateways look for workers, and where turns wait that cannot be recognised now;
+    empty: gateways know this worker by its address, and such turns are lost."""
 
     advertised_address: str = ""
     """Where gateways reach this worker, as `host:port`; empty: where it listens or, if that is
@@ -59,9 +60,6 @@ class Config:
 
     max_streams: int = field(default=100, metadata={"ge": 1})
     """Live streams at a time before the next is refused."""
-
-    redis_url: str = field(default="", metadata={"env": "REDIS_URL", "secret": True})
-    """Redis that has the queue of turns. Empty is none: what cannot be recognised now is lost."""
 
     turns_at_a_time: int = field(default=1, metadata={"ge": 0, "le": 64})
     """Turns of the queue that are recognised side by side, when nobody on the line waits. 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.backends import Backends, Passage, PlacedWord, Profile, ToolFault
 from gateway.realtime import signals as sig
-from gateway.realtime.effects import Line, Listening, StartReply, Voice
+from gateway.realtime.effects import Begun, Line, Listening, StartReply, Voice
 from gateway.realtime.items import FunctionCallOutput, InputText, Message
 from gateway.realtime.settings import McpTool, ServerVad
 from mesh.errors import Forbidden, Overloaded, Rejected, Unavailable
@@ -226,6 +227,20 @@ async def test_text_is_spoken_with_the_time_of_its_words(backends):
     assert len(audio) == 2 * 12_000
     assert words == [(3, 250), (9, 500)]
     assert {sound.response_id for sound in sounds} == {"resp_1"}
+
+
+async def test_speech_that_was_begun_goes_on_behind_what_the_client_has_had(backends):
+    begun = replace(start(True), begun=Begun("One Hi ", 4, 250, 100, None))
+    async with backends.speak(begun) as speech:
+        await speech.say("Hi ")
+        await speech.say("there.")
+        await speech.finish()
+        async with asyncio.timeout(10):
+            sounds = [sound async for sound in speech]
+    audio = b"".join(s.pcm for s in sounds if isinstance(s, sig.ReplyAudio))
+    words = [word for s in sounds if isinstance(s, sig.ReplyTiming) for word in s.words]
+    assert len(audio) == 2 * 12_000 - 100
+    assert words == [(4 + 3, 250 + 250), (4 + 9, 250 + 500)]
 
 
 async def test_nothing_to_say_is_silence(backends):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from gateway.backends import Passage, PlacedWord, Profile, Sound, Thought, ToolFault
 from gateway.realtime import signals as sig
-from gateway.realtime.effects import Listening, StartReply
+from gateway.realtime.effects import Begun, Listening, StartReply
 from gateway.realtime.items import FunctionCallOutput, McpCall
 from gateway.realtime.settings import McpTool
 from mesh.errors import MeshError
@@ -131,8 +131,9 @@ class FakeDictation:
 class FakeSpeech:
     """Says each word as a quarter of a second of a constant tone."""
 
-    def __init__(self, response_id: str, world: FakeBackends) -> None:
-        self._id, self._world = response_id, world
+    def __init__(self, start: StartReply, world: FakeBackends) -> None:
+        self._id, self._world = start.response_id, world
+        self._begun = start.begun or Begun("", 0, 0, 0, None)
         self._words: asyncio.Queue[str | None] = asyncio.Queue()
 
     async def say(self, text: str) -> None:
@@ -142,17 +143,20 @@ class FakeSpeech:
     async def finish(self) -> None:
         await self._words.put(None)
 
-    async def __aiter__(self) -> AsyncIterator[Sound]:
-        chars = words = 0
+    async def __aiter__(self) -> AsyncGenerator[Sound]:
+        chars, words, skip = self._begun.from_char, 0, self._begun.sent_bytes
         while (word := await self._words.get()) is not None:
             if self._world.breath is not None:
                 await self._world.breath.acquire()
             if self._world.mute is not None and words >= self._world.mute_after:
                 raise self._world.mute
             chars += len(word)
-            yield sig.ReplyTiming(self._id, ((chars, words * 250 + 250),))
-            yield sig.ReplyAudio(self._id, b"\x10\x00" * SAMPLES_A_WORD)
             words += 1
+            yield sig.ReplyTiming(self._id, ((chars, self._begun.from_ms + words * 250),))
+            pcm = b"\x10\x00" * SAMPLES_A_WORD
+            if len(pcm) > skip:
+                yield sig.ReplyAudio(self._id, pcm[skip:])
+            skip = max(0, skip - len(pcm))
 
 
 SEARCH: dict[str, Any] = {
@@ -226,7 +230,7 @@ class FakeBackends:
         self.spoken.append(start)
         self.open_streams += 1
         try:
-            yield FakeSpeech(start.response_id, self)
+            yield FakeSpeech(start, self)
         finally:
             self.open_streams -= 1
 

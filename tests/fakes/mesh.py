@@ -192,6 +192,7 @@ class Tiers(
 
     async def _speak(self, call: Call) -> None:
         config = await call.read_kind("config")
+        await call.say(ready=tts.SynthesisReady(engine="fake"))
         voice = Voice(config.voice.voice_id, config.voice.speaking_rate)
         start = StartReply(config.response_id, "", (), voice=voice)
         async with self._backends.speak(start) as speech, asyncio.TaskGroup() as tasks:
@@ -320,6 +321,7 @@ async def serving(
     backends: FakeBackends,
     *,
     patience_s: float = 3.0,
+    tts_patience_s: float = 3.0,
     llm_timeout_s: float = 10.0,
     workers: int = 1,
 ) -> AsyncIterator[tuple[MeshBackends, Tiers]]:
@@ -338,7 +340,11 @@ async def serving(
             worker.serving = True  # nobody watches them here
     try:
         async with asyncio.TaskGroup() as tasks:
-            limits = {"patience_s": patience_s, "llm_timeout_s": llm_timeout_s}
+            limits = {
+                "patience_s": patience_s,
+                "tts_patience_s": tts_patience_s,
+                "llm_timeout_s": llm_timeout_s,
+            }
             yield MeshBackends(pools, tasks, **limits), tiers
     finally:
         for pool in pools:

@@ -89,7 +89,7 @@ class Backends(FakeBackends):
         self.spoken.append(start)
         self.open_streams += 1
         try:
-            yield Speech(start.response_id, self)
+            yield Speech(start, self)
         finally:
             self.open_streams -= 1
 

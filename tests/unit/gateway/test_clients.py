@@ -23,7 +23,7 @@ MS = 24  # samples
 
 @pytest.fixture
 async def mesh():
-    async with serving(FakeBackends()) as (backends, tiers):
+    async with serving(FakeBackends(), tts_patience_s=0) as (backends, tiers):
         yield backends, tiers
 
 
