@@ -63,6 +63,7 @@ class MeshMicrophone:
         self._call: Call | None = None
         self._is_open = False  # the call has had its config
         self._is_leaving = False  # the worker drains
+        self._is_acked = True  # it has said what of the words that came need not be heard again
         self._away_since_s: float | None = None
         self._is_writing = False
         self._kept: deque[_Kept] = deque()
@@ -119,7 +120,7 @@ class MeshMicrophone:
             for signal in self._take(news):
                 yield signal
             await self._write()
-            if self._is_leaving and not self._utterances:
+            if self._is_leaving and self._is_acked and not self._utterances:
                 break
         raise Unavailable("the stream ended", tier="stt")
 
@@ -197,7 +198,7 @@ class MeshMicrophone:
         """Open a stream; what the last one had not finished goes to it as it gives credit."""
         self._attempt += 1
         self._chunk = self._next = 0
-        self._is_leaving = False
+        self._is_leaving, self._is_acked = False, True
         self._credit = self._sent = self._first_kept
         if self._attempt > 1:
             self._utterances.hear_again()
@@ -241,6 +242,7 @@ class MeshMicrophone:
                 self._grant(news.ready.credit)
             case "ack":
                 self._acknowledged(news.ack.replay_from_sample)
+                self._is_acked = True
                 self._grant(news.ack.credit)
             case "speech_started":
                 started = news.speech_started
@@ -260,14 +262,18 @@ class MeshMicrophone:
             case "go_away":
                 self._is_leaving = True  # between two utterances
             case "utterance_failed":
-                name = self._utterances.finished(news.utterance_failed.utterance_id)
+                name = self._finished(news.utterance_failed.utterance_id)
                 yield sig.NotTranscribed(name, news.utterance_failed.error.message)
 
     def _words(self, transcript: pb.Transcript) -> sig.Hearing:
         if transcript.is_final:
-            return transcribed(self._utterances.finished(transcript.utterance_id), transcript)
+            return transcribed(self._finished(transcript.utterance_id), transcript)
         name = self._utterances.name(transcript.utterance_id)
         return sig.Hypothesis(name, transcript.text, transcript.stable_chars)
+
+    def _finished(self, wire_name: str) -> str:
+        self._is_acked = False
+        return self._utterances.finished(wire_name)
 
     def _acknowledged(self, until_sample: int) -> None:
         while self._next and self._kept[0].sample <= until_sample:  # never what was not sent

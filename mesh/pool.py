@@ -30,6 +30,8 @@ from mesh.worker import LOOK_S, Worker
 
 R = TypeVar("R")
 
+_UNREAD_OFTEN = 3  # in a row: worth a warning
+
 log = logging.getLogger(__name__)
 
 
@@ -40,6 +42,7 @@ class Pool:
         targets: Sequence[str],
         registry: Registry | None = None,
         *,
+        every_s: float = EVERY_S,
         chance: random.Random | None = None,
     ) -> None:
         """
@@ -47,12 +50,13 @@ class Pool:
             tier: Its name in errors and logs, e.g. "stt".
             targets: gRPC targets that are always members, e.g. `dns:///stt:50051`.
             registry: Where more of them are listed.
+            every_s: How often it is read.
         """
-        self.tier, self._registry = tier, registry
+        self.tier, self._registry, self._every_s = tier, registry, every_s
         self._chance = chance or random.Random()
         self._workers = {target: Worker(tier, target, is_static=True) for target in targets}
         self._tasks: asyncio.TaskGroup | None = None
-        self._is_read = True
+        self._unread = 0  # how often in a row the list could not be read
 
     @property
     def workers(self) -> Collection[Worker]:
@@ -172,21 +176,20 @@ class Pool:
         while True:
             await self._read(registry)
             stop_if_cancelled()
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(self._every_s)
 
     async def _read(self, registry: Registry) -> None:
-        was_read = self._is_read
         try:
             listed = await registry.list()
         except (RedisError, OSError, TimeoutError) as error:
-            self._is_read = False
-            if was_read:
+            self._unread += 1
+            if self._unread == _UNREAD_OFTEN:
                 reason = type(error).__name__
                 log.warning("list is stale", extra={"tier": self.tier, "reason": reason})
             return
-        self._is_read = True
-        if not was_read:
+        if self._unread >= _UNREAD_OFTEN:
             log.info("list is read again", extra={"tier": self.tier})
+        self._unread = 0
         self._take(listed)
 
     def _take(self, listed: Mapping[str, Mapping[str, str]]) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any, Self
 
+import aiohttp
 import grpc
 
 from mesh.redis import connect
 from mesh.registry import Registry
 from ovos.worker.v1 import worker_pb2 as pb
 from ovos.worker.v1 import worker_pb2_grpc
+from tests.stack import Stack, environment
+from voicemesh.ports import several
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,15 @@ class Fleet:
                     return found
                 await asyncio.sleep(0.1)
 
+    async def until_idle(self) -> None:
+        """Wait until nobody has a stream."""
+        async with asyncio.timeout(60):
+            while any([await streams(worker) for worker in await self.workers()]):
+                await asyncio.sleep(0.1)
+
+    async def streams_of(self, worker: Worker) -> int | None:
+        return await streams(worker)
+
     async def the_busy_one(self) -> Worker:
         """Wait until exactly one of them has a stream."""
         async with asyncio.timeout(30):
@@ -54,6 +69,32 @@ class Fleet:
                 if len(busy) == 1:
                     return busy[0]
                 await asyncio.sleep(0.02)
+
+
+def started(stack: Stack, module: str, **settings: str) -> subprocess.Popen[bytes]:
+    """One more worker of a running mesh, which nobody keeps; listed once it serves."""
+    [port] = several(1)
+    prefix = module.split("_")[0].upper()
+    settings |= {f"{prefix}_PORT": str(port), f"{prefix}_METRICS_PORT": "0"}
+    env = environment({}) | settings | {"REDIS_URL": stack.redis_url}
+    return subprocess.Popen([sys.executable, "-P", "-m", module], env=env, cwd=stack.data_dir)
+
+
+async def usable(stack: Stack, tier: str) -> int:
+    """How many workers of a tier the first gateway can call."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"{stack.gateways[0]}/metrics") as answer,
+    ):
+        page = await answer.text()
+    found = re.search(rf'gateway_workers_usable{{tier="{tier}"}} (\d+)', page)
+    return int(found[1]) if found else 0
+
+
+async def until_usable(stack: Stack, tier: str, n: int) -> None:
+    async with asyncio.timeout(60):
+        while await usable(stack, tier) != n:
+            await asyncio.sleep(0.1)
 
 
 async def streams(worker: Worker) -> int | None:

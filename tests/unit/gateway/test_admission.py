@@ -165,3 +165,18 @@ def test_a_secret_that_was_made_for_one_kind_of_session_opens_no_other():
     assert refused({"model": "ours"}, (), bound).refusal.code is None
     error = refused({"intent": "transcription"}, (), preset(kind="realtime"))
     assert error.refusal.code is None
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "expected"),
+    [
+        ({"model": "gpt-realtime"}, {}, True),
+        ({"session_id": "sess_1"}, {}, False),
+        ({"conversation_id": "sess_1"}, {}, False),
+        ({"call_id": "sess_1"}, {}, False),
+        ({}, {"X-Session-Id": "sess_1"}, False),
+        ({}, {"X-New-Session-Id": "sess_1"}, True),
+    ],
+)
+def test_who_names_no_session_wants_a_new_one(query, headers, expected):
+    assert admission.begins(query, headers) is expected

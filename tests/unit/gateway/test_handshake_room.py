@@ -55,6 +55,23 @@ async def test_who_comes_back_is_not_counted_again(house):
         await house_.resumed(session_id)
 
 
+async def test_when_all_workers_are_full_who_is_new_waits_and_who_is_in_keeps_its_place(one, two):
+    client, session_id = await one.new()
+    for house_ in (one, two):
+        house_.gateway.is_full = lambda: True
+    assert await refused(one) == (503, "1")
+    answer = await one.http.get(URL, headers=BEARER)
+    assert (await answer.json())["error"]["code"] == "server_overloaded"
+    await client.send("response.create", response=TEXT)
+    assert (await client.until("response.done"))["response"]["status"] == "completed"
+    sideband = await one.client(f"call_id={session_id}")
+    assert (await sideband.next())["type"] == "session.created"
+    await sideband.close()
+    await two.resumed(session_id)
+    one.gateway.is_full = lambda: False
+    await one.new()
+
+
 async def test_without_a_store_nobody_is_let_in_and_who_is_in_goes_on(one):
     client, session_id = await one.new()
     one.store.is_away = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 
 from tests.fakes.mesh import Call
-from tests.unit.gateway.hearing import hearing, ready, started, to_the_end
+from tests.unit.gateway.hearing import FRAME, hearing, ready, started, stopped, to_the_end, words
 
 
 async def dies(call: Call) -> None:
@@ -49,3 +49,20 @@ async def test_a_worker_that_drains_is_left_for_another_one_between_two_utteranc
     async with hearing(drains, hears, workers=2, patience_s=0) as (heard, calls):
         await heard.until(lambda: bool(heard.news))
     assert sorted(call.worker for call in calls) == [0, 1]
+
+
+async def test_what_has_words_is_not_heard_again_by_the_worker_that_follows_one_that_drains():
+    async def drains(call: Call) -> None:
+        await ready(call)
+        await call.read_kind("audio")
+        await started(call, "u1")
+        await stopped(call, "u1")
+        await call.say(go_away={})
+        await words(call, "u1")
+        await call.say(ack={"replay_from_sample": 480, "credit": {"allowed_until_sample": 1 << 40}})
+        await to_the_end(call)
+
+    async with hearing(drains, hears, workers=2, patience_s=0) as (heard, calls):
+        await heard.microphone.hear(FRAME)
+        await heard.until(lambda: len(heard.news) == 4)
+    assert calls[1].requests[0].config.resume_from_sample == 480

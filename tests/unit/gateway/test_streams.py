@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 
-from gateway.streams import Stream
+from gateway import metrics
+from gateway.streams import Dial, Stream
 from mesh.breaker import FAILURES, State
 from mesh.dial import Link
 from mesh.errors import Overloaded, Unavailable
@@ -205,3 +206,130 @@ async def test_a_failure_is_counted_once():
                 await read_into([], stream)
         assert link.breaker.state is State.CLOSED
     await link.close()
+
+
+@asynccontextmanager
+async def dialled(*scripts: Script, workers: int):
+    async with (
+        serving(FakeBackends(), workers=workers) as (backends, tiers),
+        asyncio.TaskGroup() as tasks,
+    ):
+        tiers.scripts = list(scripts)
+
+        def start(worker):
+            return worker.stub(stt_pb2_grpc.SttServiceStub).StreamingRecognize()
+
+        yield Dial(backends.stt, start, tasks), backends.stt, tiers.calls
+
+
+async def fails(call: Call) -> None:
+    await call.fail(grpc.StatusCode.UNAVAILABLE)
+
+
+async def answers(call: Call) -> None:
+    await call.say(ready={"worker_id": "w"})
+    await call.read()
+
+
+async def hangs(call: Call) -> None:
+    """Reads nothing and says nothing."""
+    await asyncio.Event().wait()
+
+
+async def failed(stream: Stream) -> None:
+    with pytest.raises(Unavailable):
+        await anext(aiter(stream))
+    await stream.stop()
+
+
+async def test_each_call_goes_to_a_worker_that_has_not_failed():
+    async with dialled(fails, fails, answers, workers=3) as (dial, _, calls):
+        await failed(dial())
+        await failed(dial())
+        assert dial.has_other
+        stream = dial()
+        assert await anext(aiter(stream))
+        assert not dial.has_other
+        await stream.stop()
+    assert sorted(call.worker for call in calls) == [0, 1, 2]
+
+
+async def test_when_all_have_failed_they_are_tried_again():
+    async with dialled(fails, fails, answers, workers=2) as (dial, _, calls):
+        await failed(dial())
+        await failed(dial())
+        await dial().stop()
+    assert sorted(call.worker for call in calls[:2]) == [0, 1]
+
+
+async def test_after_one_that_worked_all_others_may_be_tried():
+    async with dialled(fails, answers, workers=2) as (dial, _, _calls):
+        await failed(dial())
+        stream = dial()
+        assert not dial.has_other
+        dial.worked()
+        assert dial.has_other
+        await stream.stop()
+
+
+def failovers() -> float:
+    return metrics.FAILOVER.labels("stt")._sum.get()
+
+
+async def test_the_time_from_a_failure_to_the_next_answer_is_measured():
+    before = failovers()
+    async with dialled(fails, fails, answers, workers=3) as (dial, _, _calls):
+        first = dial()
+        await failed(first)
+        second = dial()
+        await failed(second)
+        assert second.failed_s == first.failed_s, "one outage"
+        assert failovers() == before
+        stream = dial()
+        await anext(aiter(stream))
+        assert stream.failed_s is None
+        await stream.stop()
+    assert failovers() > before
+
+
+async def test_readers_and_writers_of_a_worker_that_hangs_are_told():
+    async with dialled(hangs, workers=1) as (dial, pool, calls):
+        stream = dial()
+        [worker] = pool.workers
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(failed_read(stream), name="read")
+            writing = tasks.create_task(failed_write(stream), name="write")
+            while not calls:
+                await asyncio.sleep(0.01)
+            worker.lose(Unavailable("it hangs", tier="stt"))
+        assert str(reading.result()) == str(writing.result()) == "stt: it hangs"
+        await stream.stop(FINISH)
+        with pytest.raises(Unavailable, match="it hangs"):
+            await stream.write(CLEAR)
+        assert worker.is_idle.is_set()
+
+
+async def failed_read(stream: Stream) -> Unavailable:
+    with pytest.raises(Unavailable) as raised:
+        await read_into([], stream)
+    return raised.value
+
+
+async def failed_write(stream: Stream) -> Unavailable:
+    with pytest.raises(Unavailable) as raised:
+        await write_for_ever(stream)
+    return raised.value
+
+
+async def test_a_writer_that_is_cancelled_is_cancelled_also_when_its_worker_hangs():
+    async with dialled(hangs, workers=1) as (dial, pool, _calls):
+        stream = dial()
+        [worker] = pool.workers
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(write_for_ever(stream), name="write")
+            while not stream._writing.locked():
+                await asyncio.sleep(0.01)
+            writing.cancel()
+            worker.lose(Unavailable("it hangs", tier="stt"))
+        assert writing.cancelled()
+        await stream.stop()

@@ -22,10 +22,10 @@ Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 @pytest.fixture
 def until() -> Until:
-    """Waits for what nobody reports; five seconds at most."""
+    """Waits for what nobody reports; half a minute at most."""
 
     async def until(condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not condition():
                 await asyncio.sleep(0.01)
 

@@ -252,3 +252,25 @@ def test_every_call_carries_the_ids_of_the_log_context():
         ]
     with logs.bound(tenant_id="acme"):
         assert metadata() == [("x-tenant-id", "acme")]
+
+
+async def test_a_stub_is_made_once(link):
+    made = []
+
+    def stub(channel):
+        made.append(channel)
+        return object()
+
+    assert link.stub(stub) is link.stub(stub)
+    assert made == [link.channel]
+
+
+async def test_a_link_is_idle_while_no_call_is_open(link):
+    with link.held():
+        with link.calling():
+            assert not link.is_idle.is_set()
+        assert not link.is_idle.is_set()
+    assert link.is_idle.is_set()
+    with pytest.raises(Rejected), link.calling():
+        raise Rejected("no")
+    assert link.is_idle.is_set()

@@ -1,74 +1,20 @@
 from __future__ import annotations
 
-import asyncio
-import random
-from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc
 import pytest
 
 from mesh.breaker import FAILURES
-from mesh.errors import Draining, Overloaded, Rejected, Unavailable, answering
-from mesh.health import Load
+from mesh.errors import Draining, Overloaded, Rejected, Unavailable
 from mesh.pool import Pool
 from tests.fakes.registry import FakeRegistry
-
-CALL = "/test.Test/Call"
-
-
-class House:
-    """A worker on loopback: how full it is, what its calls fail with, who has been there."""
-
-    def __init__(self, name):
-        self.name, self.active, self.most = name, 0, 10
-        self.mood, self.calls = None, 0
-        self.server = None
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.server.port}"
-
-    async def answer(self, request, context):
-        async with answering(context):
-            self.calls += 1
-            if self.mood is not None:
-                raise self.mood
-        return self.name.encode()
+from tests.unit.mesh.workers import ask, loaded, opened, pool_of
 
 
 @pytest.fixture
 def house(serve):
-    async def open_house(name, **about):
-        made = House(name)
-        vars(made).update(about)
-        handlers = {"Call": grpc.unary_unary_rpc_method_handler(made.answer)}
-        load = lambda: Load(made.active, made.most)  # noqa: E731
-        made.server = await serve(handlers=handlers, load=load)
-        await made.server.ready()
-        return made
-
-    return open_house
-
-
-@asynccontextmanager
-async def pool_of(*targets, registry=None):
-    pool = Pool("stt", targets, registry, chance=random.Random(7))
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(pool.run(), name="pool")
-            yield pool
-            running.cancel()
-    finally:
-        await pool.close()
-
-
-async def ask(worker):
-    return await worker.channel.unary_unary(CALL)(b"", timeout=10)
-
-
-def loaded(pool, *loads):
-    """Whether the workers say to be so full."""
-    return sorted(worker.load for worker in pool.workers if worker.serving) == sorted(loads)
+    return partial(opened, serve)
 
 
 async def test_before_anything_is_known_the_settings_say_whom_to_call(house):

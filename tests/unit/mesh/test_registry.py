@@ -119,3 +119,15 @@ async def test_leaving_does_not_wait_for_a_redis_that_is_away():
         await asyncio.sleep(0)
         kept.cancel()
     await nobody.aclose()
+
+
+async def test_who_has_nothing_to_say_is_not_listed_and_comes_back(gateways):
+    says = {"address": "h:1"}
+    async with asyncio.TaskGroup() as tasks:
+        kept = tasks.create_task(registry.keep(gateways, "a", lambda: says, every_s=0.05))
+        await eventually(gateways.list, {"a": {"address": "h:1"}})
+        says = {}
+        await eventually(gateways.list, {})
+        says = {"address": "h:2"}
+        await eventually(gateways.list, {"a": {"address": "h:2"}})
+        kept.cancel()

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import signal
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mesh.errors import Draining, NotInstalled, Overloaded, Unavailable, calling
 from mesh.health import Load
+from mesh.redis import connect
+from mesh.registration import Listing
+from mesh.registry import Registry
 from mesh.serve import address, run, until_stopped
 from ovos.worker.v1 import worker_pb2, worker_pb2_grpc
 
@@ -326,3 +330,63 @@ async def test_a_tier_can_take_longer_messages_than_the_others(serve, dial, most
     else:
         with pytest.raises(Overloaded), calling("stt"):
             await call(bytes(size), timeout=LIMIT_S)
+
+
+@pytest.fixture
+async def workers(streams_url):
+    """The list that workers of the tier are in."""
+    redis = connect(streams_url, timeout_s=2)
+    yield Registry(redis, "stt").list
+    await redis.aclose()
+
+
+async def listed(workers, *ids):
+    async with asyncio.timeout(20):
+        while list(found := await workers()) != list(ids):
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def test_a_worker_is_listed_while_it_serves_and_leaves_before_it_ends(
+    serve, workers, streams_url
+):
+    load = lambda: Load(2, 10, 1)  # noqa: E731
+    server = await serve(load=load, engines=lambda: ["whisper", "sphinx"], drain_s=60.0)
+    async with asyncio.TaskGroup() as tasks:
+        listing = Listing(streams_url)
+        keeping = tasks.create_task(server.keep_listed(listing), name="list")
+        assert await workers() == {}, "it loads its models"
+        await server.ready()
+        found = (await listed(workers, server.worker_id))[server.worker_id]
+        assert found == {
+            "address": f"127.0.0.1:{server.port}",
+            "pid": str(os.getpid()),
+            "engines": "whisper,sphinx",
+            "active_streams": "2",
+            "max_streams": "10",
+            "queue_depth": "1",
+        }
+        await server.unready()
+        await listed(workers)
+        await server.ready()
+        await listed(workers, server.worker_id)
+        draining = tasks.create_task(server.drain(), name="drain")  # its streams go on
+        await ended(keeping)
+        assert await workers() == {}
+        draining.cancel()
+
+
+async def test_a_worker_says_where_it_is_reached_if_settings_know(serve, workers, streams_url):
+    server = await serve()
+    await server.ready()
+    async with asyncio.TaskGroup() as tasks:
+        listing = Listing(streams_url, "stt-0.stt:50051")
+        keeping = tasks.create_task(server.keep_listed(listing), name="list")
+        found = await listed(workers, server.worker_id)
+        assert found[server.worker_id]["address"] == "stt-0.stt:50051"
+        keeping.cancel()
+
+
+async def test_without_redis_there_is_no_list(server):
+    async with asyncio.timeout(LIMIT_S):
+        await server.keep_listed(Listing())
