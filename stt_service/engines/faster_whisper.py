@@ -1,7 +1,7 @@
 """Whisper through CTranslate2: on a GPU when there is one, else int8 on the CPU.
 
-It cannot decode while you speak: a guess decodes again all that was said so far. So
-guesses are far apart, and none is made while the model has other work.
+It cannot decode while you speak: a guess decodes again what was said so far, or the last of
+it (see `window`). So guesses are far apart, and none is made while the model has other work.
 
 Several utterances are decoded in one call: see `whisper_batch`. One thread calls the model
 (or WHISPER_PARALLEL), and as many utterances as fit in a call are on their way at a time,
@@ -39,11 +39,13 @@ from mesh.errors import NotInstalled
 from stt_service.config import Config
 from stt_service.engine import RATE_HZ, Heard, How, Word
 from stt_service.whisper_batch import Together
+from stt_service.window import Part, Window
 
 NEEDED_FILES = ("model.bin", "config.json", "tokenizer.json")
 GPU_BATCH = 10  # R5.4
 CORES_AN_UTTERANCE = 4  # so many are busy with one utterance, of a batch on the CPU
 FINAL, GUESS = 0, 1  # ranks
+MOST_CONTEXT = 200  # characters of what was said before a window that it is decoded with
 GPU_BEAMS, CPU_BEAMS = 5, 1  # five beams cost the CPU half as much time again
 TEMPERATURES = (0.0, 0.4)  # one more try for text that loops, and no endless ladder of them
 N_FRAMES = 3000  # of 10 ms: Whisper's window of 30 s
@@ -85,9 +87,12 @@ class FasterWhisper:
         self._whisper.model.unload_model()
 
     def decode(
-        self, pcm: bytes, how: How, beams: int, rank: int = FINAL
+        self, pcm: bytes, how: How, beams: int, rank: int = FINAL, *, times: bool = False
     ) -> tuple[list[Segment], str]:
         """Decode a whole utterance. Blocks.
+
+        Args:
+            times: Whether it is to be cut into segments where sentences end.
 
         Returns:
             Segments and the code of their language.
@@ -95,9 +100,11 @@ class FasterWhisper:
         if len(pcm) < LEAST_SAMPLES * 2:
             return [], how.language
         with self._together.member(rank) if self._together else nullcontext():
-            return self._transcribe(pcm, how, beams)
+            return self._transcribe(pcm, how, beams, times)
 
-    def _transcribe(self, pcm: bytes, how: How, beams: int) -> tuple[list[Segment], str]:
+    def _transcribe(
+        self, pcm: bytes, how: How, beams: int, times: bool
+    ) -> tuple[list[Segment], str]:
         segments, info = self._whisper.transcribe(
             to_float32(pcm),
             language=self._language(how.language),
@@ -107,7 +114,7 @@ class FasterWhisper:
             condition_on_previous_text=False,
             initial_prompt=how.prompt or None,
             hotwords=", ".join(how.hints) or None,
-            without_timestamps=not how.needs_words,
+            without_timestamps=not (times or how.needs_words),
             word_timestamps=how.needs_words,
         )
         return list(segments), info.language
@@ -121,10 +128,20 @@ class FasterWhisper:
             words=_words(segments, len(pcm) // 2) if how.needs_words else (),
         )
 
-    def guess(self, pcm: bytes, how: How) -> str:
-        how = How(language=how.language, prompt=how.prompt)
-        segments, _ = self.decode(pcm, how, beams=1, rank=GUESS)
-        return _text(segments)
+    def guess(self, pcm: bytes, how: How, window: Window | None = None) -> str:
+        """
+        Args:
+            window: Of the guesses at this utterance.
+        """
+        window = window or Window()
+        times = window.is_full(len(pcm) // 2)
+        prompt = f"{how.prompt} {window.before[-MOST_CONTEXT:]}".strip()
+        how = How(language=how.language, prompt=prompt)
+        part = pcm[window.start * 2 :]
+        segments, _ = self.decode(part, how, beams=1, rank=GUESS, times=times)
+        if not times:
+            return f"{window.before} {_text(segments)}".strip()
+        return window.guessed([Part(one.text, int(one.end * RATE_HZ)) for one in segments])
 
     def _language(self, tag: str) -> str | None:
         code = tag.partition("-")[0].lower()
@@ -145,13 +162,16 @@ class _Recognizer:
     def __init__(self, engine: FasterWhisper, how: How) -> None:
         self._engine, self._how = engine, how
         self._pcm = bytearray()
+        self._window = Window()
         self._closed = threading.Event()
 
     def feed(self, pcm: bytes) -> None:
         self._pcm += pcm
 
     def guess(self) -> str:
-        return "" if self._closed.is_set() else self._engine.guess(bytes(self._pcm), self._how)
+        if self._closed.is_set():
+            return ""
+        return self._engine.guess(bytes(self._pcm), self._how, self._window)
 
     def finish(self) -> Heard:
         if self._closed.is_set():

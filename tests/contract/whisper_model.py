@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ctranslate2.specs import WhisperSpec
@@ -130,20 +131,20 @@ class _Maker:
         said += ["<|endoftext|>"] * (_TOKENS - len(said))
         return [self._vocabulary.index(token) for token in said]
 
-    def _attention(self, spec, widths: tuple[int, ...]) -> None:
+    def _attention(self, spec: Any, widths: tuple[int, ...]) -> None:
         self._norm(spec.layer_norm)
         for linear, width in zip(spec.linear, widths, strict=True):
             self._linear(linear, width * self._size.width, self._size.width)
 
-    def _feed_forward(self, spec) -> None:
+    def _feed_forward(self, spec: Any) -> None:
         self._norm(spec.layer_norm)
         self._linear(spec.linear_0, 4 * self._size.width, self._size.width)
         self._linear(spec.linear_1, self._size.width, 4 * self._size.width)
 
-    def _linear(self, spec, n_out: int, n_in: int) -> None:
+    def _linear(self, spec: Any, n_out: int, n_in: int) -> None:
         spec.weight, spec.bias = self._small(n_out, n_in), self._small(n_out)
 
-    def _norm(self, spec, gain: float = 1.0) -> None:
+    def _norm(self, spec: Any, gain: float = 1.0) -> None:
         spec.gamma = np.full(self._size.width, gain, dtype=np.float32)
         spec.beta = np.zeros(self._size.width, dtype=np.float32)
 
