@@ -6,6 +6,7 @@ attributes. The SDKs do not check what they parse, so nothing here trusts a type
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -29,7 +30,7 @@ from llm_orchestrator.engine import (
     Usage,
 )
 from llm_orchestrator.provider_errors import failure, is_refusal
-from mesh.errors import Unavailable
+from mesh.errors import MeshError, Unavailable
 
 _FINISHES = {"length": Finish.LENGTH, "content_filter": Finish.CONTENT_FILTER}
 _NOT_CHAT = re.compile(
@@ -37,6 +38,9 @@ _NOT_CHAT = re.compile(
     r"|babbage|search|rerank"
 )
 
+
+USAGE_S = 1.0
+"""How long the usage may take behind the end of an answer."""
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +84,26 @@ class ChatCompletions(ABC):
     async def _news(self, request: Request) -> AsyncGenerator[News, None]:
         reader = Reader(self._name, request)
         async with aclosing(self._chunks(request)) as chunks:
-            async for chunk in chunks:
+            while (chunk := await self._next(chunks, reader)) is not None:
                 for news in reader.read(chunk):
                     yield news
         yield reader.end()
+
+    async def _next(self, chunks: AsyncGenerator[Any, None], reader: Reader) -> Any:
+        """The next chunk, or None. Behind the end of an answer only its usage can come, which is
+        not worth an error: nobody is to go on with an answer that is whole.
+
+        Raises:
+            MeshError: the provider failed.
+        """
+        try:
+            async with asyncio.timeout(USAGE_S if reader.finished else None):
+                return await anext(chunks, None)
+        except (MeshError, TimeoutError):
+            if not reader.finished:
+                raise
+            log.info("provider broke off behind its answer", extra={"provider": self._name})
+            return None
 
     async def models(self) -> tuple[str, ...]:
         try:
@@ -149,6 +169,11 @@ class Reader:
         self._by_index: dict[Any, _Call] = {}
         self._finish: Finish | None = None
         self._usage = Usage()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all of the answer has come."""
+        return self._finish is not None
 
     def read(self, chunk: Any) -> Iterator[News]:
         """

@@ -49,7 +49,7 @@ class Config:
     """How long a provider may pause inside an answer before the next one goes on with it."""
 
     failover_timeout_s: float = field(default=4.8, metadata={"ge": 0.1})
-    """How long a caller waits for the next word in all, whoever is asked for it."""
+    """How long a caller waits for the next word, over all providers that are asked for it."""
 
     overall_timeout_s: float = field(default=30.0, metadata={"ge": 0.1})
     """How long one answer may take in all, over every provider tried."""

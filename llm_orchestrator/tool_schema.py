@@ -72,6 +72,8 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 def _argument(
     name: str, parameter: inspect.Parameter, hint: Any, told: Mapping[str, str]
 ) -> Schema:
+    if parameter.default is None:
+        hint = _without_none(hint)  # a model leaves it out; few libraries let a choice through
     try:
         schema = _of(hint)
     except NoSchema as error:
@@ -84,6 +86,13 @@ def _argument(
     if default is not parameter.empty and default is not None and _is_json(default):
         schema["default"] = default
     return schema
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint
+    others = tuple(choice for choice in get_args(hint) if choice is not type(None))
+    return Union[others]  # noqa: UP007 - of a tuple
 
 
 def _of(hint: Any) -> Schema:
@@ -100,10 +109,20 @@ def _of(hint: Any) -> Schema:
     if origin in _PLAIN:
         return {"type": _PLAIN[origin]}
     if origin in (Union, types.UnionType):
-        return {"anyOf": [_of(choice) for choice in inner]}
+        return _union([_of(choice) for choice in inner])
     if origin is Literal and all(type(choice) in _PLAIN for choice in inner):
-        return {"enum": list(inner)}
+        kinds = dict.fromkeys(_PLAIN[type(choice)] for choice in inner)
+        return _union([{"type": kind} for kind in kinds]) | {"enum": list(inner)}
     return _container(hint, origin, inner)
+
+
+def _union(choices: list[Schema]) -> Schema:
+    """In the form that most providers' libraries let through."""
+    if len(choices) == 1:
+        return choices[0]
+    if all(choice.keys() == {"type"} for choice in choices):
+        return {"type": [choice["type"] for choice in choices]}
+    return {"anyOf": choices}
 
 
 def _container(hint: Any, origin: Any, inner: tuple[Any, ...]) -> Schema:

@@ -1,3 +1,5 @@
+import asyncio
+from contextlib import aclosing
 from types import SimpleNamespace as Made
 
 import pytest
@@ -143,3 +145,53 @@ def test_only_models_to_talk_with_are_listed_the_configured_one_first():
     listed = ["gpt-4.1-mini", "whisper-1", "gpt-4.1", "text-embedding-3-small", None, 7]
     assert chat.models("gpt-4.1-mini", listed) == ("gpt-4.1-mini", "gpt-4.1")
     assert chat.models("", ["b", "a"]) == ("a", "b")
+
+
+class Lost(Exception):
+    """What an SDK raises."""
+
+
+class Provider(chat.ChatCompletions):
+    """Its SDK streams what it is told to: an error is raised, an event waited for."""
+
+    def __init__(self, *chunks):
+        completions = Made(create=self.create)
+        client = Made(chat=Made(completions=completions))
+        super().__init__("one", client, (Lost,), "m", context_tokens=9, sees=False)
+        self.chunks, self.closed = chunks, False
+
+    async def particulars(self, request):
+        return {"model": "m"}
+
+    async def create(self, **body):
+        return self
+
+    async def __aiter__(self):
+        for piece in self.chunks:
+            if isinstance(piece, Exception):
+                raise piece
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+            yield piece
+
+    async def close(self):
+        self.closed = True
+
+
+async def hear(provider):
+    async with asyncio.timeout(30), aclosing(provider.generate(REQUEST)) as stream:
+        return [news async for news in stream]
+
+
+@pytest.mark.parametrize("trouble", [Lost("cut"), asyncio.Event()], ids=["cut", "stall"])
+async def test_an_answer_that_is_whole_is_one_whatever_comes_behind_it(monkeypatch, trouble):
+    monkeypatch.setattr(chat, "USAGE_S", 0.05)
+    provider = Provider(chunk(content="Hi"), chunk("stop"), trouble)
+    assert await hear(provider) == [TextDelta("Hi"), Done(Finish.STOP, Usage())]
+    assert provider.closed
+
+
+async def test_one_that_is_not_whole_is_none():
+    provider = Provider(chunk(content="Hi"), Lost("cut"), chunk("stop"))
+    with pytest.raises(Unavailable):
+        await hear(provider)

@@ -42,6 +42,18 @@ async def test_calls_a_tool(real):
     assert await servers.call(named(real.url), "add", {"a": 1, "b": 2}) == "3"
 
 
+async def test_calls_of_one_server_run_side_by_side(real):
+    server = named(real.url)
+    async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as tasks:
+        slow = tasks.create_task(servers.call(server, "slow", {}), name="slow")
+        await real.slow_began.wait()
+        assert await servers.call(server, "search", {"q": "vad"}) == "3 hits for vad"
+        assert await servers.call(server, "add", {"a": 1, "b": 2}) == "3"
+        assert not slow.done()
+        real.slow_may_end.set()
+    assert slow.result()
+
+
 async def test_a_tool_that_fails_is_told_from_a_server_that_does(real):
     with pytest.raises(McpFailure, match="fail") as caught:
         await servers.call(named(real.url), "fail", {})

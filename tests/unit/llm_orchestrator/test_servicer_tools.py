@@ -14,6 +14,7 @@ from llm_orchestrator.providers import Providers
 from llm_orchestrator.servicer import LlmServicer
 from llm_orchestrator.tool_calls import Limits, Toolbox
 from llm_orchestrator.tools import tool_of
+from mesh import log
 from mesh.errors import Unavailable
 from ovos.common.v1 import common_pb2
 from ovos.llm.v1 import llm_pb2 as pb
@@ -126,6 +127,19 @@ async def test_the_caller_hears_the_answer_and_nothing_of_the_calls():
         (Role.TOOL, "c1", "rain in Rome"),
         (Role.TOOL, "c2", "noon"),
     ]
+
+
+async def test_a_tool_can_ask_for_whom_it_runs():
+    def who() -> str:
+        return f"{log.tenant_id.get()} {log.session_id.get()}"
+
+    async def who_else() -> str:
+        return who()
+
+    engine = Scripted(calls(("c1", "who", {}), ("c2", "who_else", {})), says("You."))
+    async with serving(engine, functions=(who, who_else)) as stub:
+        await hear(stub)
+    assert [m.text for m in engine.requests[1].messages[-2:]] == ["acme sess_1"] * 2
 
 
 async def test_a_tool_that_fails_is_something_to_answer_to():

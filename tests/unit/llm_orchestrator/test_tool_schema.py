@@ -37,10 +37,11 @@ def test_a_function_with_a_docstring_says_all():
         "properties": {
             "city": {"type": "string", "description": "Where, in English, with the country."},
             "days": {"type": "integer", "default": 3, "description": "How many."},
-            "unit": {"enum": ["c", "f"], "default": "c"},
+            "unit": {"type": "string", "enum": ["c", "f"], "default": "c"},
             "near": {"type": "boolean", "default": False, "description": "Look around, too."},
             "tags": {
-                "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}],
+                "type": "array",
+                "items": {"type": "string"},
                 "description": "What to look for.",
             },
         },
@@ -78,7 +79,10 @@ def test_sphinx_and_hints_as_text_are_read():
         (Mapping[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
         (None, {"type": "null"}),
         (Annotated[str, ["no", "text"]], {"type": "string"}),
-        (Literal[1, "a", None], {"enum": [1, "a", None]}),
+        (Literal[1, "a", None], {"type": ["integer", "string", "null"], "enum": [1, "a", None]}),
+        (int | str, {"type": ["integer", "string"]}),
+        (str | None, {"type": ["string", "null"]}),
+        (list | None, {"anyOf": [{"type": "array", "items": {}}, {"type": "null"}]}),
     ],
 )
 def test_types_that_json_has(hint, schema):

@@ -44,7 +44,11 @@ async def test_the_example_of_the_page_works_as_it_is_written():
         "type": "object",
         "properties": {
             "amount": {"type": "number", "description": "How many of them."},
-            "measure": {"enum": ["cup", "spoon"], "description": "Which measure."},
+            "measure": {
+                "type": "string",
+                "enum": ["cup", "spoon"],
+                "description": "Which measure.",
+            },
         },
         "additionalProperties": False,
         "required": ["amount", "measure"],

@@ -1,0 +1,108 @@
+"""An answer that needs a tool and outlives its provider, through the stock client and the whole
+mesh: real processes, the providers' own SDKs, servers of theirs on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_orchestrator.engine import ToolCall
+from tests.fakes.llm import Fault, Model, Reply
+from tests.fakes.provider_server import ProviderServer
+from tests.stack import ROOT, running
+
+ANSWER = "Two cups are four hundred and eighty millilitres, and that is a lot of cold milk."
+CALL = ToolCall("call_0", "to_millilitres", '{"cups": 2}')
+TOOL = '''
+def to_millilitres(cups: float) -> str:
+    """Convert cups."""
+    return f"{cups * 240:g} ml"
+'''
+PATIENT_S = 60.0
+
+
+@pytest.fixture
+async def openai():
+    async with ProviderServer(Model(Reply(calls=(CALL,)))) as server:
+        yield server
+
+
+@pytest.fixture
+async def groq():
+    async with ProviderServer(Model(Reply(ANSWER))) as server:
+        yield server
+
+
+@pytest.fixture
+async def stack(openai, groq, tmp_path):
+    settings = {
+        "LLM_PROVIDERS": "openai,groq",
+        "OPENAI_API_KEY": "sk-test",
+        "LLM_OPENAI_BASE_URL": f"{openai.url}/v1",
+        "GROQ_API_KEY": "sk-test",
+        "GROQ_BASE_URL": groq.url,
+        "LLM_FIRST_TOKEN_TIMEOUT_S": str(PATIENT_S),
+        "LLM_TOOLS": "to_millilitres",
+        "LLM_TOOL_MAX_ROUNDS": "1",
+        "PYTHONPATH": ":".join([installed(tmp_path / "site"), str(ROOT), str(ROOT / "proto")]),
+    }
+    tmp_path.chmod(0o711)
+    # In a thread: the providers must answer while the mesh starts.
+    with contextlib.ExitStack() as open_:
+        yield await asyncio.to_thread(open_.enter_context, running(tmp_path, **settings))
+        await asyncio.to_thread(open_.pop_all().close)
+
+
+def installed(folder: Path) -> str:
+    """A folder with the tool in it, as `pip` leaves it."""
+    info = folder / "kitchen-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "kitchen.py").write_text(TOOL)
+    (info / "METADATA").write_text("Name: kitchen\nVersion: 1.0\n")
+    entry = "[ovos_voice_mesh.tools]\nto_millilitres = kitchen:to_millilitres\n"
+    (info / "entry_points.txt").write_text(entry)
+    return str(folder)
+
+
+async def response(connection: Any) -> list[Any]:
+    events = []
+    async for event in connection:
+        events.append(event)
+        if event.type == "response.done":
+            return events
+    raise AssertionError("the connection ended")
+
+
+async def test_a_spoken_answer_has_its_tool_and_is_finished_by_the_next_provider(
+    stack, openai, groq
+):
+    def stall_with_the_result(body: dict[str, Any]) -> None:
+        if any(message["role"] == "tool" for message in body["messages"]):
+            openai.model.reply = Reply(ANSWER, fault=Fault.STALL, pieces_first=6)
+
+    openai.refuse = stall_with_the_result
+    async with (
+        asyncio.timeout(2 * PATIENT_S),
+        stack.openai() as client,
+        client.realtime.connect(model="gpt-realtime") as connection,
+    ):
+        content = [{"type": "input_text", "text": "how much milk are two cups"}]
+        item = {"type": "message", "role": "user", "content": content}
+        await connection.conversation.item.create(item=item)
+        await connection.response.create()
+        events = await response(connection)
+    done = events[-1].response
+    assert done.status == "completed"
+    [message] = done.output  # the client sees no call
+    assert message.content[0].transcript == ANSWER
+    deltas = [e.delta for e in events if e.type == "response.output_audio_transcript.delta"]
+    assert "".join(deltas) == ANSWER
+    assert any(event.type == "response.output_audio.delta" for event in events)
+    asked = openai.bodies[-1]["messages"]
+    assert [m["content"] for m in asked if m["role"] == "tool"] == ["480 ml"]
+    written = groq.bodies[0]["messages"][-2]
+    assert (written["role"], written["content"]) == ("assistant", "Two cups are four hundred and")
