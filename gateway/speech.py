@@ -25,7 +25,7 @@ from ovos.common.v1 import common_pb2
 from ovos.tts.v1 import tts_pb2 as pb
 
 MOST_BROKEN = 3  # workers in a row that break on the same words: they shall not break them all
-_CHUNK_MS = 20
+_CHUNK_MS = 100  # five frames: one at a time, they cost this process a third more
 _CREDIT_SAMPLES = 4 * RATE_HZ  # audio that a worker may be ahead of what the client was sent
 _GRANT_SAMPLES = RATE_HZ // 2  # a grant is worth a message from here on
 _AGAIN_S = 0.2
