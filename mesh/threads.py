@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from mesh.errors import Overloaded, Unavailable
 from mesh.fair_queue import FairQueue, Place, Turn
+from mesh.utilisation import Utilisation
 
 T = TypeVar("T")
 
@@ -37,6 +39,7 @@ class ModelThreads:
         self._limit = threads + max_waiting
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._queue = FairQueue[_Call]()
+        self._use = Utilisation(threads, time.monotonic())
         self._taken = 0  # running or waiting
         self._lock = threading.Lock()
 
@@ -49,6 +52,12 @@ class ModelThreads:
     def busy(self) -> int:
         """Threads at work."""
         return min(self._taken, self._threads)
+
+    @property
+    def utilisation(self) -> float:
+        """The share of the threads' time that was work, 0 to 1, over the last seconds."""
+        with self._lock:
+            return self._use.share(time.monotonic())
 
     async def run(self, work: Callable[..., T], *args: object, turn: Turn = ANY_TURN) -> T:
         """Call `work(*args)` on a model thread. Cancelled while it waits, it never runs.
@@ -117,8 +126,14 @@ class ModelThreads:
     def _next(self) -> None:
         with self._lock:
             call = self._queue.pop()
-        if call is not None and call.future.set_running_or_notify_cancel():
-            call.run()
+        if call is None or not call.future.set_running_or_notify_cancel():
+            return
+        with self._lock:
+            self._use.began(time.monotonic())
+        result = call.run()
+        with self._lock:
+            self._use.ended(time.monotonic())
+        result()
 
     def _release(self, place: Place[_Call]) -> None:
         with self._lock:
@@ -133,13 +148,13 @@ class _Call:
     future: Future[Any]
     work: Callable[[], object]
 
-    def run(self) -> None:
+    def run(self) -> Callable[[], None]:
+        """Do the work. Returns: what tells whoever waits for it."""
         try:
             result = self.work()
         except BaseException as error:  # noqa: BLE001 - it is for who waits, whatever it is
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(result)
+            return partial(self.future.set_exception, error)
+        return partial(self.future.set_result, result)
 
 
 class _End:

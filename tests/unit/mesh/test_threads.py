@@ -101,6 +101,12 @@ async def test_whose_turn_it_is_is_decided_when_a_thread_is_free(busy, gate):
     assert ran == ["few", "many"]
 
 
+async def test_threads_at_work_are_used(busy, gate):
+    while not (used := busy.utilisation):
+        await asyncio.sleep(0)
+    assert 0 < used <= 1
+
+
 async def test_the_count_comes_down_whatever_the_work_does(threads):
     for _ in range(5):
         with pytest.raises(ZeroDivisionError):
