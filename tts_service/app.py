@@ -50,6 +50,7 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
     levels = Levels()
     threads = ModelThreads("tts", config.threads, config.max_waiting)
     metrics.QUEUE_DEPTH.set_function(lambda: threads.waiting)
+    metrics.UTILISATION.set_function(lambda: threads.utilisation)
     try:
         if chain is None:
             chain = await threads.run(load, config, levels)

@@ -21,7 +21,10 @@ from mesh.errors import NotInstalled
 from tts_service.short_path import short_path
 
 SLOWEST_WPM = 80
-BUFFER_MS = 50  # audio a callback; also how often a synthesis asks whether to go on
+# Audio a callback, and how often a synthesis asks whether to go on: a millisecond's work. Each
+# callback waits for Python's lock, which a busy event loop gives up some 0.3 ms later: with
+# 50 ms, two seconds of speech waited forty times.
+BUFFER_MS = 1000
 
 _SYNCHRONOUS, _DONT_EXIT = 2, 0x8000
 _POS_CHARACTER, _CHARS_UTF8 = 1, 1

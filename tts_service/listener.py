@@ -30,6 +30,10 @@ class Listener:
         """What was made is not heard, and what comes next begins a reply."""
         self._dry_s = None
 
+    def ahead_s(self, now_s: float) -> float:
+        """How long they have something to hear."""
+        return 0.0 if self._dry_s is None else max(0.0, self._dry_s - now_s)
+
     def turn(self, now_s: float) -> Turn:
         """When the next piece for them should be made."""
         dry_s = now_s if self._dry_s is None else self._dry_s

@@ -43,3 +43,9 @@ OPENERS = Counter(
 )
 
 OPENERS_BYTES = Gauge("tts_openers_bytes", "Memory that such pieces take.")
+
+UTILISATION = Gauge(
+    "tts_utilisation_ratio",
+    "Share of the model threads' time that was work, 0 to 1, over the last ten seconds or since"
+    " the last scrape.",
+)

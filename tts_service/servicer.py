@@ -25,6 +25,7 @@ from tts_service import languages, metrics, wire
 from tts_service.segment import Segmenter
 from tts_service.speaker import Handover, Speaker
 from tts_service.speech import Audio, Degraded, Speech, Work
+from tts_service.turnstile import Outlet, Turnstile
 from tts_service.worker import Worker
 
 if TYPE_CHECKING:  # generic to the type checker only
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # generic to the type checker only
     ]
     Requests = AsyncIterator[pb.StreamingSynthesizeRequest]
 
+KEPT = 10  # of so many streams, one is kept for tenants that have none
 MAX_UNARY_CHARS = 1000
 MAX_UNARY_BYTES = 4_000_000  # with the rest of the message less than gRPC's 4 MiB
 
@@ -42,7 +44,8 @@ log = logging.getLogger(__name__)
 class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
     def __init__(self, worker: Worker, max_streams: int, worker_id: Callable[[], str]) -> None:
         self._worker, self._worker_id = worker, worker_id
-        self.slots = call.Slots(max_streams, metrics.STREAMS_OPEN)
+        self._turnstile = Turnstile()
+        self.slots = call.Slots(max_streams, metrics.STREAMS_OPEN, kept=max_streams // KEPT)
 
     async def StreamingSynthesize(  # type: ignore[override]  # see the module's docstring
         self, requests: Requests, context: Context
@@ -50,7 +53,7 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
         async with call.served(context, needs_deadline=False) as caller:
             config = (await call.first(requests, "config")).config
             call.check_tenant(config.session, caller.tenant_id)
-            with self.slots.taken():
+            with self.slots.taken(caller.tenant_id):
                 speech = wire.speech_of(config)
                 rate_hz = config.audio_format.sample_rate_hz
                 manner = wire.manner_of(config.voice)
@@ -61,7 +64,8 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
                     engine=speaker.engine,
                 )
                 await context.write(pb.StreamingSynthesizeResponse(ready=ready))
-                await _Reply(speech, speaker, requests, context).run()
+                outlet = Outlet(self._turnstile, caller.tenant_id, rate_hz)
+                await _Reply(speech, speaker, outlet, requests, context).run()
 
     async def Synthesize(
         self,
@@ -75,7 +79,7 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
             rate_hz = wire.rate_of(request.audio_format)
             manner = wire.manner_of(request.voice)
             speaker = self._worker.speaker(manner, rate_hz, caller.tenant_id)
-            with self.slots.taken():
+            with self.slots.taken(caller.tenant_id):
                 pcm = await _whole(speaker, request.text)
         return pb.SynthesizeResponse(
             audio=pcm,
@@ -102,9 +106,14 @@ class _Reply:
     """One stream behind its config."""
 
     def __init__(
-        self, speech: Speech, speaker: Speaker, requests: Requests, context: Context
+        self,
+        speech: Speech,
+        speaker: Speaker,
+        outlet: Outlet,
+        requests: Requests,
+        context: Context,
     ) -> None:
-        self._speech, self._speaker = speech, speaker
+        self._speech, self._speaker, self._outlet = speech, speaker, outlet
         self._requests, self._context = requests, context
         self._to_speak, self._to_write = asyncio.Event(), asyncio.Event()
         self._saying: asyncio.Task[None] | None = None
@@ -158,6 +167,7 @@ class _Reply:
             case "cancel":
                 self._speech.cancel(request.cancel.cancel_id)
                 self._speaker.interrupted()
+                self._outlet.interrupted()
                 if self._saying is not None:
                     self._saying.cancel()
             case "finish":
@@ -200,6 +210,7 @@ class _Reply:
             if isinstance(event, Audio):
                 self._observe_first_audio()
                 self._to_speak.set()  # there is room for more
+                await self._outlet.let_out(n_samples(event.pcm))
             await self._context.write(wire.response_of(event))
         usage = wire.usage_of(self._speech.sent_until, self._speech.n_chars)
         finished = pb.SynthesisFinished(usage=usage)

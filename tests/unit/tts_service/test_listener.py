@@ -13,6 +13,7 @@ def test_what_was_made_is_heard_at_the_speed_of_speech():
     assert listener.has_heard
     turn = listener.turn(now_s=11.0)
     assert (turn.rank, turn.deadline_s) == (SUPPLIED, 13.0)
+    assert listener.ahead_s(now_s=11.0) == 2.0
 
 
 def test_who_has_heard_all_waits_in_silence_and_has_done_so_since():
@@ -20,6 +21,7 @@ def test_who_has_heard_all_waits_in_silence_and_has_done_so_since():
     listener.hears(2.0, now_s=10.0)
     turn = listener.turn(now_s=14.0)
     assert (turn.rank, turn.deadline_s) == (SILENT, 12.0)
+    assert listener.ahead_s(now_s=14.0) == 0.0
 
 
 def test_a_gap_is_not_made_up_for():

@@ -319,6 +319,16 @@ async def test_a_full_worker_refuses_the_next_stream_and_takes_it_when_one_has_e
         await tier.client().open()
 
 
+async def test_the_last_streams_are_kept_for_tenants_that_have_none():
+    async with serving(Config(port=0, max_streams=10), fake=FakeEngine()) as tier:
+        for _ in range(9):
+            await tier.client().open()
+        refused = tier.client()
+        await refused.send(config=pb.StreamingSynthesisConfig(audio_format=PCM24))
+        assert (await failure_of(refused.call))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+        await tier.client((("x-tenant-id", "polite"),)).open()
+
+
 async def test_streams_that_never_begin_take_nobodys_place():
     async with serving(Config(port=0, max_streams=1), fake=FakeEngine()) as tier:
         for _ in range(3):

@@ -1,0 +1,200 @@
+"""How soon speech begins: for a polite tenant beside one that floods, for a new reply beside
+others, and from memory.
+
+    python -m bench.tts
+    python -m bench.tts --streams 100 --replies 200
+
+A tier with eSpeak in a process of its own, over gRPC on loopback. From the text being sent to
+its first audio being there, of replies one after the other:
+
+    alone      nobody else asks for anything
+    opener     the same, but every reply begins alike: it comes from memory
+    flooded    another tenant keeps so many replies going, each with a text of its own; it
+               takes audio as a gateway does, four seconds ahead of what is heard
+    greedy     the same, but it takes audio as fast as it comes and asks for more at once
+
+Then one model thread, with an engine that takes as long as a neural one on a CPU (it sleeps),
+and replies of one tenant: how soon the first clause of a new one is made while others are in
+their later sentences, first come first served and in the order of the tier.
+
+It fails when p95 beside the flood that a gateway lets through is over twice that alone. All
+rows take turns, several times over, since the machine is not ours alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import uvloop
+
+from bench.speech_crowd import GREEDY, PACED, QUIET, RATE_HZ, TEXT, Client, Flood, flood, tier
+from mesh.chain import Chain
+from mesh.fair_queue import Turn
+from mesh.threads import ANY_TURN, ModelThreads
+from tts_service.config import Config
+from tts_service.engine import Halt, Manner, Piece
+from tts_service.engines.espeak import Espeak
+from tts_service.loudness import Levels
+from tts_service.worker import Worker
+
+T = TypeVar("T")
+
+ROUNDS = 4
+MOST_RATIO = 2.0
+SETTLE_S = 5.0  # until a flood has what it is owed at once
+BETWEEN_S = 0.02
+CHAR_S = 0.003  # a neural engine on a few cores: a 20th of a second of speech in a quarter of it
+OPENER = "One moment, please."
+
+
+@dataclass(slots=True)
+class Row:
+    """How soon the first audio was there, in milliseconds."""
+
+    name: str
+    took_ms: list[float] = field(default_factory=list)
+
+    def ms(self, quantile: float) -> float:
+        ordered = sorted(self.took_ms)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * quantile))]
+
+    def text(self) -> str:
+        figures = " ".join(f"{self.ms(q):8.1f}" for q in (0.5, 0.95, 1.0))
+        return f"{self.name:28} {len(self.took_ms):6} {figures}"
+
+
+@dataclass(slots=True)
+class Report:
+    alone: Row = field(default_factory=lambda: Row("alone"))
+    opener: Row = field(default_factory=lambda: Row("opener"))
+    flooded: Row = field(default_factory=lambda: Row("flooded"))
+    greedy: Row = field(default_factory=lambda: Row("greedy"))
+    first_come: Row = field(default_factory=lambda: Row("new reply, first come"))
+    turns: Row = field(default_factory=lambda: Row("new reply, in turn"))
+    flood_replies: int = 0
+
+    def ratio(self, row: Row) -> float:
+        return row.ms(0.95) / self.alone.ms(0.95)
+
+    def wrong(self) -> list[str]:
+        found = self.ratio(self.flooded)
+        if found <= MOST_RATIO:
+            return []
+        return [f"p95 beside the flood is {found:.2f} × that alone, and may be {MOST_RATIO} ×"]
+
+    def text(self) -> str:
+        rows = (self.alone, self.opener, self.flooded, self.greedy, self.first_come, self.turns)
+        lines = [f"{'':28} {'n':>6} {'p50':>8} {'p95':>8} {'most':>8} ms"]
+        lines += [row.text() for row in rows if row.took_ms]
+        lines += [
+            f"{row.name}: p95 {self.ratio(row):.2f} × alone"
+            for row in (self.opener, self.flooded, self.greedy)
+        ]
+        return "\n".join([*lines, f"the flood has had {self.flood_replies} replies"])
+
+
+async def over_grpc(report: Report, port: int, crowd: Flood, replies: int) -> None:
+    """
+    Args:
+        replies: Of each row.
+    """
+    polite, numbers = Client(port, "polite"), itertools.count()
+
+    async def measure(row: Row, text: Callable[[], str]) -> None:
+        for _ in range(replies // ROUNDS):
+            row.took_ms.append(await polite.first_audio_ms(text()))
+            await asyncio.sleep(BETWEEN_S)
+
+    def new() -> str:
+        return f"That is question {next(numbers)}, I think."
+
+    await polite.first_audio_ms(OPENER)
+    for _ in range(ROUNDS):
+        await measure(report.alone, new)
+        await measure(report.opener, lambda: OPENER)
+        for row, mood in ((report.flooded, PACED), (report.greedy, GREEDY)):
+            await crowd.becomes(mood)
+            await asyncio.sleep(SETTLE_S)
+            await measure(row, new)
+            report.flood_replies += await crowd.becomes(QUIET)
+    await polite.close()
+
+
+class Slow(Espeak):
+    """As long at work as a neural engine."""
+
+    most_chars = 120
+
+    def synthesize(self, text: str, manner: Manner, halt: Halt) -> Iterator[Piece]:
+        time.sleep(CHAR_S * len(text))
+        yield from super().synthesize(text, manner, halt)
+
+
+class FirstCome(ModelThreads):
+    """Whoever asks first is served first."""
+
+    def stream(
+        self, make: Callable[[], Iterator[T]], *, turn: Turn = ANY_TURN
+    ) -> AsyncGenerator[T]:
+        return super().stream(make)
+
+
+async def beside_others(row: Row, threads: ModelThreads, n_others: int, replies: int) -> None:
+    worker = Worker(Chain({"slow": Slow(Config())}), threads, Levels())
+
+    async def speak(texts: Iterator[str]) -> None:
+        speaker = worker.speaker(Manner(), RATE_HZ, "tenant")
+        for text in texts:
+            async for _ in speaker.speak(text):
+                pass
+
+    async with asyncio.TaskGroup() as tasks:
+        others = [tasks.create_task(speak(itertools.repeat(TEXT))) for _ in range(n_others)]
+        while threads.waiting < n_others - 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(n_others * CHAR_S * Slow.most_chars)  # all have something to hear
+        for n in range(replies):
+            began_s = time.perf_counter()
+            speaker = worker.speaker(Manner(), RATE_HZ, "tenant")
+            async with aclosing(speaker.speak(f"That is question {n},")) as sounds:
+                await anext(sounds)
+            row.took_ms.append(1000 * (time.perf_counter() - began_s))
+        for task in others:
+            task.cancel()
+    await threads.close()
+
+
+async def bench(replies: int, streams: int) -> Report:
+    report = Report()
+    config = Config(port=0, engines=("espeak",), max_streams=streams)
+    with tier(config) as port, flood(port, streams) as crowd:
+        await over_grpc(report, port, crowd, replies)
+    some = max(3, replies // 10)
+    await beside_others(report.first_come, FirstCome("tts"), 8, some)
+    await beside_others(report.turns, ModelThreads("tts"), 8, some)
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--replies", type=int, default=200, help="of each row")
+    parser.add_argument("--streams", type=int, default=100, help="of the tenant that floods")
+    args = parser.parse_args()
+    report = uvloop.run(bench(args.replies, args.streams))
+    print(report.text())
+    if wrong := report.wrong():
+        sys.exit("\n".join(wrong))
+
+
+if __name__ == "__main__":
+    main()
