@@ -205,6 +205,7 @@ async def _serve(
                 gateway.backends.with_profile(guest.wanted.profile),
                 gateway.wheel,
                 config.lead_ms / 1000,
+                gateway.turns and gateway.turns.with_model(guest.wanted.profile.stt),
             ),
             meter=Share(gateway.allowance, kept.meta.tenant),
             facts=facts,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from gateway.backends import Backends, Sound, Speech
 from gateway.pacer import Track, Wheel
+from gateway.queued_turns import TurnQueue
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Begun, StartReply
 from gateway.realtime.refusals import CLIENT_ERROR, SERVER_ERROR
@@ -32,6 +33,8 @@ class Stage:
     backends: Backends
     wheel: Wheel
     lead_s: float
+    queue: TurnQueue | None = None
+    """Where utterances wait that cannot be recognised now."""
 
 
 class Audience(Protocol):

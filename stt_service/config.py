@@ -27,6 +27,9 @@ class Config:
     drain_s: float = field(default=30.0, metadata={"ge": 0})
     """How long open streams may run on after SIGTERM."""
 
+    redis_url: str = field(default="", repr=False, metadata={"env": "REDIS_URL", "secret": True})
+    """Redis that has the queue of turns. Empty is none: what cannot be recognised now is lost."""
+
     engines: tuple[str, ...] = field(
         default=("faster_whisper", "pocketsphinx"), metadata={"among": tuple(ENGINES)}
     )
@@ -46,9 +49,6 @@ class Config:
 
     max_streams: int = field(default=100, metadata={"ge": 1})
     """Live streams at a time before the next is refused."""
-
-    redis_url: str = field(default="", metadata={"env": "REDIS_URL", "secret": True})
-    """Redis that has the queue of turns. Empty is none: what cannot be recognised now is lost."""
 
     turns_at_a_time: int = field(default=1, metadata={"ge": 0, "le": 64})
     """Turns of the queue that are recognised side by side, when nobody on the line waits. 0
