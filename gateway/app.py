@@ -31,6 +31,7 @@ from gateway.messages import Messages
 from gateway.models import Models
 from gateway.opening import Opener
 from gateway.pacer import Wheel
+from gateway.queued_turns import MeshTurns, TurnQueue
 from gateway.recorder import Recorder
 from gateway.redis_allowance import RedisAllowance
 from gateway.relay import Relay
@@ -45,6 +46,7 @@ from gateway.rest import (
     unquoted,
 )
 from gateway.rest.cors import Cors
+from gateway.sessions import inbox
 from gateway.sessions.keeper import Keeper
 from gateway.sessions.redis_store import RedisStore
 from gateway.sessions.store import Abandoned, Store
@@ -55,6 +57,7 @@ from gateway.spool import Spool
 from mesh.pool import Pool
 from mesh.redis import connect
 from mesh.registry import Registry
+from mesh.turns import Turns
 
 SECRETS_A_MINUTE = 600  # of one tenant; with the bytes they may hold, what Redis can bear
 SECRET_BYTES_A_MINUTE = 4 << 20
@@ -83,6 +86,7 @@ class Parts:
     secrets: Secrets | None = None
     store: Store | None = None
     allowance: Allowance | None = None
+    turns: TurnQueue | None = None
 
 
 def build(config: Config, parts: Parts | None = None) -> web.Application:
@@ -151,6 +155,7 @@ class Servers:
     recorder: Recorder
     secrets: Secrets
     store: Store
+    turns: TurnQueue | None
     allowance: Allowance
 
 
@@ -160,12 +165,17 @@ def _servers(config: Config, files: Files, redis: Redis, parts: Parts) -> Server
         spool.open()
     url = config.redis_url
     local = LocalAllowance(files.limits, time.monotonic)
+    store = parts.store or RedisStore.at(url, new_id("gw"), ttl_s=_abandoned_after_s(config))
+    turns = parts.turns
+    if parts.backends is None and turns is None:
+        turns = MeshTurns(Turns(redis), inbox.key(store.gateway_id), config.stt_queued_s)
     return Servers(
         redis,
         parts.backends,
         parts.recorder or Recorder(connect(url), spool),
         parts.secrets or RedisSecrets(connect(url)),
-        parts.store or RedisStore.at(url, new_id("gw"), ttl_s=_abandoned_after_s(config)),
+        store,
+        turns,
         parts.allowance or RedisAllowance(redis, files.limits, local),
     )
 
@@ -197,6 +207,7 @@ def _assemble(
         minting=LocalAllowance(SameForAll(SECRETS_A_MINUTE, SECRET_BYTES_A_MINUTE), time.monotonic),
         recorder=servers.recorder,
         backends=mesh,
+        turns=servers.turns,
         wheel=Wheel(),
         ready=ready if pools else lambda: {},
         is_full=lambda: any(pool.is_full for pool in pools),

@@ -39,10 +39,20 @@ class Profile:
     instructions: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """An utterance that could not be recognised, and may be later."""
+
+    utterance: str
+    pcm: bytes
+    """PCM16 LE mono 24 kHz."""
+
+
 class Microphone(Protocol):
     """Speech recognition on one session's audio. Iterate it for what the user does.
 
-    Iterating raises MeshError when recognition has been away for too long.
+    Iterating raises MeshError when recognition has been away for too long. What it has of
+    utterances without words comes before that.
     """
 
     async def hear(self, pcm: bytes) -> None:
@@ -57,7 +67,7 @@ class Microphone(Protocol):
     async def listen(self, how: Listening) -> None:
         """Listen like this from now on."""
 
-    def __aiter__(self) -> AsyncIterator[Hearing]: ...
+    def __aiter__(self) -> AsyncIterator[Hearing | Unheard]: ...
 
 
 class Speech(Protocol):

@@ -135,6 +135,10 @@ class Config:
     stt_patience_s: float = field(default=3.0, metadata={"ge": 0})
     """How long a session waits for recognition to come back before it says so."""
 
+    stt_queued_s: float = field(default=120.0, metadata={"ge": 0, "le": 3600})
+    """How long an utterance that cannot be recognised now may wait until it can; its words, and
+    the answer, come then. 0 gives it up at once."""
+
     stt_words_s: float = field(default=20.0, metadata={"ge": 1})
     """How long the words of an utterance may take before it is given up."""
 

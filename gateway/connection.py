@@ -40,7 +40,7 @@ from gateway.sessions.store import Outcome
 from gateway.speaking import Replies
 from gateway.stopwatch import Stopwatch
 from gateway.tools import Tools
-from gateway.words import Words, overdue
+from gateway.words import Words
 
 FLUSH_S = 1.0  # for what is on its way when a session moves
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Connection:
         self._outbox = Outbox(self._delivery.sent)
         self._ears = Ears(stage.backends, limits.stt_idle_s)
         self._tools = Tools(stage.backends)
-        self._words = Words(stage.backends)
+        self._words = Words(stage.backends, stage.queue, self.take, self.start)
         self._replies = Replies(stage)
         self._listening: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -199,8 +199,7 @@ class Connection:
                 self._await_words(effect.utterance)
                 self._hear(effect)
             case do.Transcribe():
-                work = self._words.transcribe(effect, self._ears.how, self.take)
-                self._tasks.create_task(work, name=f"transcribe {effect.utterance}")
+                self._words.transcribe(effect, self._ears.how)
             case do.StartReply():
                 self._watch.replying(effect.response_id)  # it has started
             case do.StopReply(response_id):
@@ -229,13 +228,12 @@ class Connection:
     def _hear(self, command: Command) -> None:
         self._ears.put(command)
         if self._listening is None and self._ears.has_sound:
-            self._listening = self._tasks.create_task(self._ears.run(self.take), name="ears")
+            hearing = self._ears.run(self.take, self._words)
+            self._listening = self._tasks.create_task(hearing, name="ears")
             self._listening.add_done_callback(garbage.forget_cancelled)
 
     def _await_words(self, utterance: str) -> None:
-        after_s = self._ears.behind_s + self._limits.words_s
-        given_up = overdue(utterance, after_s, self.take)
-        self._tasks.create_task(given_up, name=f"words of {utterance}")
+        self._words.overdue(utterance, self._ears.behind_s + self._limits.words_s)
 
     async def _read(self) -> None:
         async for message in self._ws:

@@ -10,10 +10,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from gateway import metrics
-from gateway.backends import Backends, Microphone
+from gateway.backends import Backends, Microphone, Unheard
 from gateway.flag import Flag
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
@@ -30,6 +30,17 @@ MOST_BYTES = (
 )  # three minutes of audio: who uploads a recording can still cancel and is ponged
 MOST_COMMANDS = 200  # besides audio
 PIECE_BYTES = 2 * RATE_HZ * 2  # two seconds of audio go on together
+
+
+class Later(Protocol):
+    """Whoever has words that could not be had found later."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Utterances whose words come from there, if at all."""
+
+    def take(self, unheard: Unheard, how: do.Listening) -> None:
+        """Do so with this utterance."""
 
 
 class Ears:
@@ -81,7 +92,7 @@ class Ears:
         """Wait until less than MOST_BYTES of audio are waiting."""
         await self._room.wait()
 
-    async def run(self, report: Callable[[sig.Signal], None]) -> None:
+    async def run(self, report: Callable[[sig.Signal], None], later: Later) -> None:
         """Listen whenever there is something to hear, until cancelled."""
         while True:
             await self._wake.wait()
@@ -89,24 +100,33 @@ class Ears:
                 self._drop()  # settings only: they hold when the stream opens
                 continue
             try:
-                await self._listen(report)
+                await self._listen(report, later)
             except* MeshError as lost:
                 self._drop()
                 error = first_of(lost)
                 log.warning("recognition lost", extra={"reason": error.detail})
                 metrics.EARS_LOST.inc()
-                report(sig.EarsLost(told(error)))
+                report(sig.EarsLost(told(error), later.names))
 
-    async def _listen(self, report: Callable[[sig.Signal], None]) -> None:
+    async def _listen(self, report: Callable[[sig.Signal], None], later: Later) -> None:
         while self._commands and isinstance(self._commands[0], do.Listen | do.HearFrom):
             self._next()
         async with (
             self._backends.listen(self._how, self._sample) as microphone,
             asyncio.TaskGroup() as tasks,
         ):
-            listening = tasks.create_task(_report_all(microphone, report), name="listen")
+            listening = tasks.create_task(self._hear(microphone, report, later), name="listen")
             await self._pass_on(microphone)
             listening.cancel()
+
+    async def _hear(
+        self, microphone: Microphone, report: Callable[[sig.Signal], None], later: Later
+    ) -> None:
+        async for news in microphone:
+            if isinstance(news, Unheard):
+                later.take(news, self._how)
+            else:
+                report(news)
 
     async def _pass_on(self, microphone: Microphone) -> None:
         """Until nothing has come for a long time."""
@@ -188,8 +208,3 @@ async def _pass_to(
             await microphone.listen(how)
         case _:
             assert_never(command)
-
-
-async def _report_all(microphone: Microphone, report: Callable[[sig.Signal], None]) -> None:
-    async for signal in microphone:
-        report(signal)

@@ -209,6 +209,7 @@ async def _serve(
                 gateway.wheel,
                 config.lead_ms / 1000,
                 config.apology,
+                gateway.turns and gateway.turns.with_model(guest.wanted.profile.stt),
             ),
             meter=Share(gateway.allowance, kept.meta.tenant),
             facts=facts,

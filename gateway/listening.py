@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
+from gateway.backends import Unheard
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import RATE_HZ
-from gateway.recognition import FORMAT, endpointing, ms, recognition, transcribed
+from gateway.recognition import endpointing, ms, opening, recognition, transcribed
+from gateway.rescue import Rescue
 from gateway.streams import Dial, Stream
 from gateway.utterances import Utterances
-from mesh import log as logs
 from mesh.errors import MeshError, Overloaded, Rejected, Unavailable
 from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as pb
@@ -74,19 +75,20 @@ class MeshMicrophone:
         self._room = asyncio.Event()
         self._attempt = 0
         self._chunk = 0
-        self._utterances = Utterances(tag)
+        self._utterances = Utterances(tag, from_sample)
+        self._rescue = Rescue(self._utterances, self._audio)
 
     async def hear(self, pcm: bytes) -> None:
         for at in range(0, len(pcm), _CHUNK_BYTES):
             await self._hear(pcm[at : at + _CHUNK_BYTES])
 
     async def end_utterance(self, utterance: str) -> None:
-        self._utterances.ended_by_client(utterance)
+        self._utterances.ended_by_client(utterance, self._sample)
         commit = pb.CommitUtterance(utterance_id=utterance)
         await self._send(pb.StreamingRecognizeRequest(commit=commit))
 
     async def forget(self) -> None:
-        self._utterances.abandon()
+        self._utterances.forget(self._sample)
         await self._send(pb.StreamingRecognizeRequest(clear=pb.ClearAudio()))
 
     async def listen(self, how: Listening) -> None:
@@ -97,10 +99,11 @@ class MeshMicrophone:
         update = pb.RecognitionUpdate(recognition=wanted, endpointing=endpointing(how))
         await self._send(pb.StreamingRecognizeRequest(update=update))
 
-    async def __aiter__(self) -> AsyncIterator[sig.Hearing]:
+    async def __aiter__(self) -> AsyncIterator[sig.Hearing | Unheard]:
         """
         Raises:
             MeshError: recognition has been away for longer than `patience_s`, or refuses us.
+                What is kept of utterances that have no words came before.
         """
         while True:
             try:
@@ -110,9 +113,14 @@ class MeshMicrophone:
                 raise  # the next stream would not take it either
             except MeshError as error:
                 await self._disconnect()
-                await self._rest(error)
+                try:
+                    await self._rest(error)
+                except MeshError:
+                    for last in self._rescue.all(self._sample):
+                        yield last
+                    raise
 
-    async def _hear_from(self, call: Call) -> AsyncIterator[sig.Hearing]:
+    async def _hear_from(self, call: Call) -> AsyncIterator[sig.Hearing | Unheard]:
         async for news in call:
             if news.WhichOneof("payload") != "ready":  # one that only starts is no help
                 self._away_since_s = None
@@ -132,7 +140,8 @@ class MeshMicrophone:
             self._away_since_s = now_s
         if self._dial.has_other:
             return
-        if now_s - self._away_since_s >= self._patience_s:
+        is_over = now_s - self._away_since_s >= self._patience_s
+        if is_over and not self._rescue.speech_goes_on(now_s):
             raise error
         await asyncio.sleep(_AGAIN_S)
 
@@ -203,7 +212,9 @@ class MeshMicrophone:
         if self._attempt > 1:
             self._utterances.hear_again()
         self._call = call = self._dial()
-        await call.write(pb.StreamingRecognizeRequest(config=self._config()))
+        attempt, first = self._attempt, self._first_kept
+        config = opening(self._how, self._model, attempt=attempt, from_sample=first)
+        await call.write(pb.StreamingRecognizeRequest(config=config))
         self._is_open = True
         await self._write()
         return call
@@ -222,21 +233,14 @@ class MeshMicrophone:
             call, self._call = self._call, None
             await call.stop()
 
-    def _config(self) -> pb.StreamingRecognitionConfig:
-        return pb.StreamingRecognitionConfig(
-            session=common_pb2.SessionRef(
-                tenant_id=logs.tenant_id.get(),
-                session_id=logs.session_id.get(),
-                attempt=self._attempt,
-            ),
-            audio_format=FORMAT,
-            recognition=recognition(self._how, self._model),
-            endpointing=endpointing(self._how),
-            interim_results=True,
-            resume_from_sample=self._first_kept,
-        )
+    def _audio(self) -> Iterator[common_pb2.AudioChunk]:
+        """All that is kept."""
+        requests = (kept.request for kept in self._kept)
+        return (r.audio for r in requests if r.WhichOneof("payload") == "audio")
 
-    def _take(self, news: pb.StreamingRecognizeResponse) -> Iterator[sig.Hearing]:  # noqa: C901 - a table
+    def _take(  # noqa: C901 - a table
+        self, news: pb.StreamingRecognizeResponse
+    ) -> Iterator[sig.Hearing | Unheard]:
         match news.WhichOneof("payload"):
             case "ready":
                 self._grant(news.ready.credit)
@@ -246,12 +250,13 @@ class MeshMicrophone:
                 self._grant(news.ack.credit)
             case "speech_started":
                 started = news.speech_started
-                name = self._utterances.begins(started.utterance_id, self._attempt)
+                begin = started.start_sample
+                name = self._utterances.begins(started.utterance_id, self._attempt, begin)
                 if name is not None:
-                    yield sig.SpeechStarted(name, ms(started.start_sample))
+                    yield sig.SpeechStarted(name, ms(begin))
             case "speech_stopped":
                 stopped = news.speech_stopped
-                name = self._utterances.ends(stopped.utterance_id)
+                name = self._utterances.ends(stopped.utterance_id, stopped.end_sample)
                 if name is not None:
                     yield sig.SpeechStopped(name, ms(stopped.end_sample))
             case "transcript":
@@ -262,8 +267,10 @@ class MeshMicrophone:
             case "go_away":
                 self._is_leaving = True  # between two utterances
             case "utterance_failed":
-                name = self._finished(news.utterance_failed.utterance_id)
-                yield sig.NotTranscribed(name, news.utterance_failed.error.message)
+                failed = news.utterance_failed
+                unheard = self._rescue.one(failed.utterance_id) if failed.error.retryable else None
+                name = self._finished(failed.utterance_id)
+                yield unheard or sig.NotTranscribed(name, failed.error.message)
 
     def _words(self, transcript: pb.Transcript) -> sig.Hearing:
         if transcript.is_final:

@@ -29,6 +29,12 @@ FIRST_AUDIO = Histogram(
     "From the end of the user's speech to our first audio.",
     buckets=LATENCY_BUCKETS_S,
 )
+QUEUED_TURNS = Counter(
+    "gateway_queued_turns",
+    "Utterances that could not be recognised at once: queued, not_queued, and what became of "
+    "those queued: done or failed.",
+    ["outcome"],
+)
 REPLIES = Counter("gateway_replies", "Replies by how they ended.", ["status"])
 DEGRADED_REPLIES = Counter(
     "gateway_degraded_replies",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
+from mesh.turns import Heard
+
 MOST_BATCH = 256 << 10  # bytes of a batch; one notice may be more
 
 
@@ -94,7 +96,8 @@ class Batch(msgspec.Struct, frozen=True, tag_field="kind", tag="batch"):
     notices: list[Notice]
 
 
-Message = Moved | Close | Batch
+Message = Moved | Close | Batch | Heard
+"""`Heard` comes from the queue of turns."""
 
 _decoder = msgspec.msgpack.Decoder(Message)
 encode = msgspec.msgpack.Encoder().encode

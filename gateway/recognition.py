@@ -7,6 +7,7 @@ from msgspec import UNSET
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import RATE_HZ, SemanticVad, ServerVad
+from mesh import log as logs
 from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as pb
 
@@ -60,6 +61,22 @@ def endpointing(how: Listening) -> pb.EndpointingConfig:
         ends.mode = pb.ENDPOINTING_MODE_SEMANTIC_VAD
         ends.eagerness = _EAGERNESS[vad.eagerness]
     return ends
+
+
+def opening(
+    how: Listening, model: str, *, attempt: int, from_sample: int
+) -> pb.StreamingRecognitionConfig:
+    """What a session's stream begins with."""
+    return pb.StreamingRecognitionConfig(
+        session=common_pb2.SessionRef(
+            tenant_id=logs.tenant_id.get(), session_id=logs.session_id.get(), attempt=attempt
+        ),
+        audio_format=FORMAT,
+        recognition=recognition(how, model),
+        endpointing=endpointing(how),
+        interim_results=True,
+        resume_from_sample=from_sample,
+    )
 
 
 def ms(n_samples: int) -> int:

@@ -11,6 +11,7 @@ from gateway import metrics
 from gateway.aloud import Aloud
 from gateway.backends import Backends
 from gateway.pacer import Wheel
+from gateway.queued_turns import TurnQueue
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import StartReply
 from gateway.realtime.refusals import CLIENT_ERROR, SERVER_ERROR
@@ -36,6 +37,8 @@ class Stage:
     lead_s: float
     apology: str = ""
     """What is said instead of an answer when there is no model; empty is nothing."""
+    queue: TurnQueue | None = None
+    """Where utterances wait that cannot be recognised now."""
 
 
 Ended = sig.ReplyEnded | sig.ReplyFailed

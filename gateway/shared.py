@@ -19,6 +19,7 @@ from gateway.lobby import Lobby
 from gateway.models import Models
 from gateway.opening import Opener
 from gateway.pacer import Wheel
+from gateway.queued_turns import TurnQueue
 from gateway.recorder import Recorder
 from gateway.sessions.keeper import Keeper
 from gateway.sideband import Sidebands
@@ -37,6 +38,8 @@ class Gateway:
     """How many client secrets each tenant may make, and how many bytes they may hold."""
     recorder: Recorder
     backends: Backends
+    turns: TurnQueue | None
+    """Where utterances wait that cannot be recognised now."""
     wheel: Wheel
     ready: Callable[[], Mapping[str, bool]]
     """What a whole turn needs → whether it is there."""

@@ -7,6 +7,7 @@ reported of them is not reported again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -14,28 +15,46 @@ from dataclasses import dataclass
 class _Utterance:
     name: str
     wire_names: set[str]
+    start: int  # sample of the session
+    end: int | None = None
     is_ended: bool = False  # its end was reported, or the client made it
     is_heard_again: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where an utterance is, in samples of the session."""
+
+    name: str
+    start: int
+    end: int
+
+
 class Utterances:
-    def __init__(self, tag: str = "") -> None:
+    def __init__(self, tag: str = "", from_sample: int = 0) -> None:
         """
         Args:
             tag: Part of every name: a session may have other microphones, later or elsewhere.
+            from_sample: Where the microphone's audio begins.
         """
-        self._tag = tag
+        self._tag, self._floor = tag, from_sample
         self._open: list[_Utterance] = []
 
     def __bool__(self) -> bool:
         """Whether any has no words yet."""
         return bool(self._open)
 
-    def begins(self, wire_name: str, stream: int) -> str | None:
+    @property
+    def speaking_from(self) -> int | None:
+        """Where the utterance begins that is being spoken."""
+        return next((u.start for u in self._open if not u.is_ended), None)
+
+    def begins(self, wire_name: str, stream: int, at: int = 0) -> str | None:
         """The name of the utterance that begins; None if it is heard for the second time.
 
         Args:
             stream: Number of the stream that says so.
+            at: Where it begins.
         """
         for utterance in self._open:
             if utterance.is_heard_again:
@@ -43,28 +62,53 @@ class Utterances:
                 utterance.is_heard_again = False
                 return None
         name = f"{wire_name}/{self._tag}{stream}"
-        self._open.append(_Utterance(name, {wire_name}))
+        self._open.append(_Utterance(name, {wire_name}, at))
         return name
 
-    def ends(self, wire_name: str) -> str | None:
-        """The utterance that ended, unless its end is known."""
+    def ends(self, wire_name: str, at: int = 0) -> str | None:
+        """The utterance that ended there, unless its end is known."""
         for utterance in self._open:
             if wire_name in utterance.wire_names and not utterance.is_ended:
-                utterance.is_ended = True
-                return utterance.name
+                return self._ended(utterance, at)
         return None
 
-    def ended_by_client(self, name: str) -> None:
-        """The client ends the utterance, under a name of its own.
+    def broken_off(self, at: int) -> str | None:
+        """The utterance being spoken ends there: nobody hears more of it."""
+        spoken = next((u for u in self._open if not u.is_ended), None)
+        return None if spoken is None else self._ended(spoken, at)
+
+    def _ended(self, utterance: _Utterance, at: int) -> str:
+        utterance.is_ended, utterance.end, self._floor = True, at, at
+        return utterance.name
+
+    def spans(self) -> Iterator[Span]:
+        """Those that have ended and have no words."""
+        for utterance in self._open:
+            if utterance.is_ended and utterance.end is not None:
+                yield Span(utterance.name, utterance.start, utterance.end)
+
+    def span(self, wire_name: str) -> Span | None:
+        """Such a one."""
+        name = self.name(wire_name)
+        return next((span for span in self.spans() if span.name == name), None)
+
+    def ended_by_client(self, name: str, at: int = 0) -> None:
+        """The client ends the utterance there, under a name of its own.
 
         Recognition may have ended it just before under its name: both mean this one.
         """
         spoken = next((u for u in self._open if not u.is_ended), None)
         if spoken is None:
-            self._open.append(_Utterance(name, {name}, is_ended=True))
-        else:
-            spoken.name, spoken.is_ended = name, True
-            spoken.wire_names.add(name)
+            spoken = _Utterance(name, {name}, self._floor)
+            self._open.append(spoken)
+        spoken.name = name
+        spoken.wire_names.add(name)
+        self._ended(spoken, at)
+
+    def forget(self, at: int) -> None:
+        """What was heard until there, and is no utterance yet, will not be part of one."""
+        self.abandon()
+        self._floor = at
 
     def abandon(self) -> None:
         """What is being spoken will not become an utterance."""

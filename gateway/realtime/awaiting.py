@@ -87,10 +87,13 @@ class Awaiting:
             effects = [failed(item_id)]
         return [*effects, *self._replies.words_are_lost(awaited.entry, reason)]
 
-    def all_lost(self, reason: str) -> list[Effect]:
+    def all_lost(self, reason: str, late: Sequence[str] = ()) -> list[Effect]:
+        """No words come, but of those in `late`."""
+        kept = [self._awaited[name] for name in late if name in self._awaited]
         effects: list[Effect] = []
-        for utterance in list(self._awaited):
-            effects += self.not_transcribed(utterance, reason)
+        for utterance, awaited in list(self._awaited.items()):
+            if not any(awaited is one for one in kept):
+                effects += self.not_transcribed(utterance, reason)
         return effects
 
     def resumed(self) -> list[Effect]:

@@ -65,6 +65,8 @@ class EarsLost:
     """Recognition is away for longer than the session can wait; its audio is dropped."""
 
     reason: str
+    late: tuple[str, ...] = ()
+    """Utterances whose words may come all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from gateway.backends import Unheard
 from gateway.ears import MOST_BYTES, PIECE_BYTES, Ears
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
@@ -25,7 +26,7 @@ class Mesh:
         self.open = 0
         self.gate = asyncio.Event()
         self.gate.set()
-        self.news: asyncio.Queue[sig.Hearing | Unavailable] = asyncio.Queue()
+        self.news: asyncio.Queue[sig.Hearing | Unheard | Unavailable] = asyncio.Queue()
         self.changed = asyncio.Event()
 
     @asynccontextmanager
@@ -51,7 +52,7 @@ class Mesh:
     async def listen_like(self, how: do.Listening) -> None:
         self._tell(how)
 
-    async def __aiter__(self) -> AsyncIterator[sig.Hearing]:
+    async def __aiter__(self) -> AsyncIterator[sig.Hearing | Unheard]:
         while True:
             news = await self.news.get()
             if isinstance(news, Unavailable):
@@ -77,8 +78,22 @@ class Line:
         self.hear, self.end_utterance, self.forget = mesh.hear, mesh.end_utterance, mesh.forget
         self.listen = mesh.listen_like
 
-    def __aiter__(self) -> AsyncIterator[sig.Hearing]:
+    def __aiter__(self) -> AsyncIterator[sig.Hearing | Unheard]:
         return aiter(self._mesh)
+
+
+class Later:
+    """Takes what could not be heard."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[Unheard, do.Listening]] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(unheard.utterance for unheard, _ in self.taken)
+
+    def take(self, unheard: Unheard, how: do.Listening) -> None:
+        self.taken.append((unheard, how))
 
 
 class Backends:
@@ -102,10 +117,15 @@ def reported():
 
 
 @pytest.fixture
-async def ears(mesh, reported):
+def later():
+    return Later()
+
+
+@pytest.fixture
+async def ears(mesh, reported, later):
     ears = Ears(Backends(mesh), idle_s=60)
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(ears.run(reported.append), name="ears")
+        running = tasks.create_task(ears.run(reported.append, later), name="ears")
         yield ears
         running.cancel()
 
@@ -215,3 +235,18 @@ async def test_lost_recognition_is_reported_and_tried_again_with_the_next_audio(
     ears.put(do.Hear(bytes(480)))
     await mesh.until(lambda: len(mesh.opened) == 2)
     assert mesh.opened[1][1] == 480  # what was lost has passed, too
+
+
+async def test_what_could_not_be_heard_is_heard_later_and_not_lost_with_the_rest(
+    mesh, ears, reported, later
+):
+    ears.put(do.Listen(BY_HAND))
+    ears.put(do.Hear(bytes(480)))
+    unheard = Unheard("u1", b"\1\0")
+    mesh.news.put_nowait(unheard)
+    mesh.news.put_nowait(Unavailable("gone", tier="stt"))
+    async with asyncio.timeout(10):
+        while not reported:
+            await asyncio.sleep(0)
+    assert later.taken == [(unheard, BY_HAND)]
+    assert reported == [sig.EarsLost("It cannot be reached.", ("u1",))]

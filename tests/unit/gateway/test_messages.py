@@ -10,7 +10,12 @@ from gateway import notices
 from gateway.endings import Closed
 from gateway.messages import Messages
 from gateway.notices import ABSENT, Batch, Close, Join, Left, Moved, Notice, Over, Said, Told
+from gateway.realtime import signals as sig
 from gateway.sessions.store import Meta, Outcome
+from mesh import log as logs
+from mesh.turns import Heard
+from ovos.stt.v1 import stt_pb2 as pb
+from tests.clock import Clock
 from tests.fakes.store import MemoryStore, World
 
 META = Meta("acme", "hash", "gpt-realtime", 4_000_000_000, "conv_1")
@@ -24,10 +29,11 @@ class Session:
         self.heard_of: list[tuple[str, Notice]] = []
         self.unheard: list[str] = []
         self.audience = SimpleNamespace(deaf=self.unheard.append)
-        self.kept = SimpleNamespace(epoch=epoch, lose=self.lose)
+        self.kept = SimpleNamespace(epoch=epoch, lose=self.lose, meta=META)
         self.heard = asyncio.Event()
         self.lost: Outcome | None = None
         self.ended: object = None
+        self.taken: list[tuple[object, str]] = []
 
     def lose(self, outcome: Outcome) -> None:
         self.lost = outcome
@@ -35,6 +41,10 @@ class Session:
 
     def end(self, why: object) -> None:
         self.ended = why
+        self.heard.set()
+
+    def take(self, signal: object) -> None:
+        self.taken.append((signal, logs.tenant_id.get()))
         self.heard.set()
 
     def hear(self, sender: str, notice: Notice) -> bool:
@@ -176,3 +186,55 @@ async def test_a_mistake_of_ours_stops_nothing(world, caplog):
         await other.tell("gw_1", notices.encode(Close("sess_2")))
         await session.until_told()
     assert [r.message for r in caplog.records] == ["message failed"]
+
+
+DONE = pb.TurnResult(transcript=pb.Transcript(text="words", is_final=True)).SerializeToString()
+HEARD = Heard("sess_1", "acme", "u1", DONE)
+
+
+async def test_the_words_of_a_turn_go_to_its_session_in_the_name_of_its_tenant(world):
+    session = Session()
+    async with attending(world, sess_1=session) as other:
+        await other.tell("gw_1", notices.encode(HEARD))
+        await session.until_told()
+    assert session.taken == [(sig.Transcribed("u1", "words", 0), "acme")]
+
+
+async def test_the_words_of_a_session_that_moved_go_after_it(world):
+    moved, elsewhere = MemoryStore(world, "gw_2"), Session()
+    await moved.create("sess_1", META, b"state")
+    async with attending(world) as other, asyncio.TaskGroup() as tasks:
+        there = Messages({"sess_1": elsewhere}, Sidebands())
+        attend = tasks.create_task(there.attend(moved), name="attend")
+        await asyncio.sleep(0)
+        await other.tell("gw_1", notices.encode(HEARD))
+        await elsewhere.until_told()
+        attend.cancel()
+    assert [signal.text for signal, _ in elsewhere.taken] == ["words"]
+
+
+async def test_words_wait_a_moment_for_a_client_that_comes_back(world):
+    live: dict[str, Session] = {}
+    store = MemoryStore(world, "gw_1")
+    await store.create("sess_1", META, b"state")
+    clock = Clock(asyncio.get_running_loop())
+    session = Session()
+    async with asyncio.TaskGroup() as tasks:
+        attend = tasks.create_task(Messages(live, Sidebands()).attend(store), name="attend")
+        await asyncio.sleep(0)
+        await store.tell("gw_1", notices.encode(HEARD))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        live["sess_1"] = session
+        async with asyncio.timeout(30):
+            while not session.taken:
+                clock.advance(0.1)
+                await asyncio.sleep(0)
+        attend.cancel()
+
+
+def test_another_tenants_words_are_not_told(sidebands):
+    session = Session()
+    other = Heard("sess_1", "evil", "u1", DONE)
+    assert not Messages({"sess_1": session}, sidebands).take(other)
+    assert session.taken == []

@@ -16,6 +16,7 @@ from gateway.notices import (
     Stay,
     Told,
 )
+from mesh.turns import Heard
 
 OF_SIDEBAND = ("sess_1", "acme", "side_1")
 ALL = [
@@ -28,7 +29,15 @@ ALL = [
 ]
 
 
-@pytest.mark.parametrize("message", [Moved("sess_1", 3), Close("sess_1"), Batch("gw_1", 7, ALL)])
+@pytest.mark.parametrize(
+    "message",
+    [
+        Moved("sess_1", 3),
+        Close("sess_1"),
+        Batch("gw_1", 7, ALL),
+        Heard("sess_1", "acme", "u1", b"result", 1),
+    ],
+)
 def test_what_is_told_is_what_was_meant(message):
     assert notices.decode(notices.encode(message)) == message
 

@@ -5,7 +5,8 @@ import pytest
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import NoiseReduction, SemanticVad, ServerVad
-from gateway.recognition import endpointing, recognition, transcribed
+from gateway.recognition import endpointing, opening, recognition, transcribed
+from mesh import log as logs
 from ovos.stt.v1 import stt_pb2 as pb
 
 
@@ -81,3 +82,12 @@ def test_times_of_segments_count_from_the_utterance():
         (("a b", -0.5),),
         (sig.Spoken("a", "A", 0, 500), sig.Spoken("b", "B", 500, 2000)),
     )
+
+
+def test_a_session_stream_begins_with_whose_it_is_and_where():
+    with logs.bound(tenant_id="acme", session_id="sess_1"):
+        config = opening(Listening(None, language="de"), "base.en", attempt=2, from_sample=480)
+    assert (config.session.tenant_id, config.session.session_id) == ("acme", "sess_1")
+    assert (config.session.attempt, config.resume_from_sample) == (2, 480)
+    assert (config.recognition.model, config.recognition.language_code) == ("base.en", "de")
+    assert config.interim_results

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.utterances import Utterances
+from gateway.utterances import Span, Utterances
 
 
 @pytest.fixture
@@ -62,3 +62,36 @@ def test_abandoned_speech_is_forgotten_and_spoken_utterances_are_not(utterances)
     utterances.abandon()
     assert utterances.ends("u2") is None
     assert utterances.finished("u1") == spoken
+
+
+def test_it_is_known_where_an_utterance_is(utterances):
+    name = utterances.begins("u1", stream=1, at=100)
+    assert utterances.speaking_from == 100
+    assert list(utterances.spans()) == []
+    utterances.ends("u1", at=300)
+    assert utterances.speaking_from is None
+    assert list(utterances.spans()) == [Span(name, 100, 300)]
+    assert utterances.span("u1") == Span(name, 100, 300)
+    utterances.finished("u1")
+    assert utterances.span("u1") is None
+
+
+def test_what_the_client_ends_begins_where_the_last_utterance_ended():
+    utterances = Utterances(from_sample=50)
+    utterances.ended_by_client("item_1", at=200)
+    utterances.ended_by_client("item_2", at=400)
+    utterances.forget(at=500)
+    utterances.ended_by_client("item_3", at=600)
+    assert list(utterances.spans()) == [
+        Span("item_1", 50, 200),
+        Span("item_2", 200, 400),
+        Span("item_3", 500, 600),
+    ]
+
+
+def test_speech_that_is_broken_off_ends_there(utterances):
+    assert utterances.broken_off(at=100) is None
+    name = utterances.begins("u1", stream=1, at=100)
+    assert utterances.broken_off(at=250) == name
+    assert list(utterances.spans()) == [Span(name, 100, 250)]
+    assert utterances.ends("u1", at=300) is None

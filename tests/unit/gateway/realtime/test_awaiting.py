@@ -111,6 +111,16 @@ def test_all_are_lost_at_once(room):
     assert not room.awaiting
 
 
+def test_words_that_come_later_are_not_lost_under_any_of_their_names(room):
+    late = room.add("u")
+    room.awaiting.also("spoken", "u")
+    room.add("v")
+    failed = [event_of(effect) for effect in room.awaiting.all_lost("away", ["spoken", "gone"])]
+    assert [event.item_id for event in failed] == ["item_v"]
+    assert late.awaited
+    assert room.awaiting.transcribed(words("u"))
+
+
 def test_a_response_that_waits_begins_with_the_words_or_fails_without(room):
     room.add("u")
     room.replies.create({}, Settings())

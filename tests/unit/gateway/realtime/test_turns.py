@@ -193,6 +193,16 @@ def test_lost_recognition_is_told_once_and_fails_what_waits(script):
     assert types(script.hears(sig.EarsLost("again"))) == ["error"]
 
 
+def test_an_utterance_that_is_recognised_later_is_answered_then(script):
+    update(script, **TRANSCRIBE)
+    script.utterance("u1", words=None)
+    assert types(script.hears(sig.EarsLost("nobody answers", ("u1",)))) == ["error"]
+    effects = script.take(sig.Transcribed("u1", "hello", 800))
+    assert f"{WORDS}.completed" in types(script.sent(effects))
+    assert len(only(effects, do.StartReply)) == 1
+    assert script.take(sig.Transcribed("u1", "hello", 800)) == [], "once"
+
+
 def test_listening_changes_only_when_its_settings_do(script):
     assert only(update(script, instructions="x"), do.Listen) == []
     [listen] = only(

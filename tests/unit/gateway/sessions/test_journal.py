@@ -104,7 +104,7 @@ def test_what_was_told_is_told_again_as_it_was():
         sig.SpeechStopped("u1", 100),
         sig.Transcribed("u1", "yes", 100, (("yes", -0.5),), (sig.Spoken("yes", "A", 0, 100),)),
         sig.NotTranscribed("u2", "late"),
-        sig.EarsLost("gone"),
+        sig.EarsLost("gone", ("u3",)),
         sig.ReplyMuted(rid),
         sig.ReplyFailing(rid, sig.ReplyFailed(rid, "code", "message"), "sorry"),
         sig.ReplyFailed(rid, "code", "message", "server_error"),
