@@ -206,11 +206,12 @@ async def test_what_one_worker_refuses_is_not_asked_of_another(mesh):
 async def test_a_reply_that_nobody_could_be_found_for_at_first_is_spoken(mesh):
     backends, tiers = mesh
     tiers.scripts = [worker()]
+    [one] = backends.tts.workers
     for _ in range(5):
-        backends.tts.breaker.failed(time.monotonic())
+        one.breaker.failed(time.monotonic())
     async with asyncio.timeout(20), backends.speak(SPOKEN) as speech:
         assert tiers.calls == []
-        backends.tts.breaker.revived()
+        one.breaker.revived()
         await speech.say(TEXT)
         await speech.finish()
         assert heard(await _all(speech)) == TEXT
