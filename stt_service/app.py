@@ -132,7 +132,8 @@ async def _backlog(
 
     async def recognise(taken: Taken) -> pb.Transcript:
         wishes, rate_hz = recording.wishes_of(taken.config, _defaults(config))
-        return await recording.recognised(worker, wishes, rate_hz, waiting.audio(taken))
+        audio = waiting.audio(taken)
+        return await recording.recognised(worker, wishes, rate_hz, audio, taken.tenant)
 
     def has_room() -> bool:
         is_full = servicer.slots.open >= config.max_streams

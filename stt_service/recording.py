@@ -34,10 +34,11 @@ def wishes_of(config: pb.SubmissionConfig, defaults: Settings) -> tuple[Wishes, 
 
 
 async def recognised(
-    worker: Worker, wishes: Wishes, rate_hz: int, audio: AsyncIterator[bytes]
+    worker: Worker, wishes: Wishes, rate_hz: int, audio: AsyncIterator[bytes], tenant_id: str = ""
 ) -> pb.Transcript:
     """
     Args:
+        tenant_id: Whose it is: what is scarce is shared between tenants.
         audio: PCM16 LE mono, in whole samples.
 
     Raises:
@@ -53,7 +54,9 @@ async def recognised(
     failure: ExceptionGroup[MeshError] | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
-            listener = Listener(worker, wishes, timeline, tasks=tasks, report=report)
+            listener = Listener(
+                worker, wishes, timeline, tasks=tasks, report=report, tenant_id=tenant_id
+            )
             async for piece in audio:
                 await _hear(listener, piece, rate_hz)
             if not wishes.settings.server_vad:
