@@ -100,7 +100,7 @@ class MeshBackends:
 
     @asynccontextmanager
     async def dictate(self, how: Listening, *, words: bool) -> AsyncIterator[MeshDictation]:
-        dictation = MeshDictation(self._hearing()())
+        dictation = MeshDictation(self._hearing())
         try:
             await dictation.open(how, self._profile.stt, words=words)
             yield dictation

@@ -10,7 +10,7 @@ from gateway.backends import Passage, PlacedWord
 from gateway.generation import session_ref
 from gateway.realtime.effects import Listening
 from gateway.recognition import endpointing, recognition
-from gateway.streams import Stream
+from gateway.streams import Dial
 from mesh.errors import Broken, MeshError, Unavailable
 from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as pb
@@ -27,13 +27,19 @@ log = logging.getLogger(__name__)
 
 
 class MeshDictation:
-    """Unlike a session's microphone it is not moved to another worker when its own goes:
-    the client has the recording and can ask again."""
+    """A worker that cannot begin hands over to one other. Unlike a session's microphone it is
+    not moved later: the client has the recording and can ask again."""
 
     def __init__(
-        self, stream: Stream[pb.StreamingRecognizeRequest, pb.StreamingRecognizeResponse]
+        self, dial: Dial[pb.StreamingRecognizeRequest, pb.StreamingRecognizeResponse]
     ) -> None:
-        self._stream = stream
+        """
+        Raises:
+            MeshError: nobody can be asked.
+        """
+        self._dial, self._stream = dial, dial()
+        self._config = pb.StreamingRecognitionConfig()
+        self._may_move = True
         self._sample = self._credit = 0
         self._chunk = 0
         self._room = asyncio.Event()
@@ -44,14 +50,17 @@ class MeshDictation:
         Raises:
             MeshError: the call has ended.
         """
-        config = pb.StreamingRecognitionConfig(
+        self._config = pb.StreamingRecognitionConfig(
             session=session_ref(),
             audio_format=_FORMAT,
             recognition=recognition(how, model),
             endpointing=endpointing(how),
         )
-        config.recognition.word_timestamps = words
-        await self._stream.write(pb.StreamingRecognizeRequest(config=config))
+        self._config.recognition.word_timestamps = words
+        try:
+            await self._begin()
+        except MeshError as error:
+            await self._move(error)
 
     async def hear(self, pcm: bytes) -> None:
         for at in range(0, len(pcm), _CHUNK_BYTES):
@@ -71,7 +80,7 @@ class MeshDictation:
             MeshError: the call failed, or a passage has no words.
         """
         try:
-            async for news in self._stream:
+            async for news in self._news():
                 self._take(news)
                 for passage in self._next():
                     yield passage
@@ -80,6 +89,33 @@ class MeshDictation:
         finally:
             self._grant(_NO_LIMIT)  # who writes is told by the write that nobody listens
         raise Unavailable("the stream ended early", tier="stt")
+
+    async def _news(self) -> AsyncIterator[pb.StreamingRecognizeResponse]:
+        try:
+            async for news in self._stream:
+                self._may_move = False  # it has given credit, so it may have been sent audio
+                yield news
+            return
+        except MeshError as error:
+            await self._move(error)
+        async for news in self._stream:
+            yield news
+
+    async def _move(self, error: MeshError) -> None:
+        """Begin with another worker, once.
+
+        Raises:
+            MeshError: the same error, if that is not to be; or what the other one says.
+        """
+        if not (self._may_move and error.retryable and self._dial.has_other):
+            raise error
+        self._may_move = False
+        await self._stream.stop()
+        self._stream = self._dial()
+        await self._begin()
+
+    async def _begin(self) -> None:
+        await self._stream.write(pb.StreamingRecognizeRequest(config=self._config))
 
     async def _hear(self, pcm: bytes) -> None:
         end = self._sample + len(pcm) // 2

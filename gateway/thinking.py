@@ -38,7 +38,7 @@ class Thinking:
         except MeshError as error:
             if not self._moves(error):
                 raise
-            await self._ask()
+            await self._ask_another()
 
     async def stop(self) -> None:
         if self._stream is not None:
@@ -59,8 +59,7 @@ class Thinking:
         except MeshError as error:
             if not self._moves(error):
                 raise
-        await self._stream.stop()
-        await self._ask()
+        await self._ask_another()
         async for thought in _thoughts(self._stream, self._config.response_id):
             yield thought
 
@@ -69,6 +68,11 @@ class Thinking:
         moves = self._may_move and error.retryable and self._dial.has_other
         self._may_move = self._may_move and not moves
         return moves
+
+    async def _ask_another(self) -> None:
+        if self._stream is not None:
+            await self._stream.stop()
+        await self._ask()
 
     async def _ask(self) -> None:
         self._stream = self._dial()

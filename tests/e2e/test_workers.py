@@ -35,8 +35,7 @@ def mesh() -> Iterator[Stack]:
     settings = {"STT_MAX_STREAMS": "2", "GATEWAY_REQUESTS_PER_MINUTE": "0"}
     with tempfile.TemporaryDirectory(prefix="workers") as folder:
         Path(folder).chmod(0o711)  # root's PostgreSQL runs as nobody and must get in
-        arguments = ("--stt", "2", "--tts", "2")
-        with running(Path(folder), arguments=arguments, **settings) as stack:
+        with running(Path(folder), arguments=("--stt", "2"), **settings) as stack:
             yield stack
 
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.backends import Passage
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import ServerVad
-from mesh.errors import Broken, MeshError, Unavailable
+from mesh.errors import Broken, MeshError, Overloaded, Unavailable
 from ovos.common.v1 import common_pb2
 from ovos.stt.v1 import stt_pb2 as stt
 from tests.fakes.backends import FakeBackends
@@ -150,3 +150,42 @@ async def test_a_stream_that_ends_without_saying_so_is_a_failure(mesh):
     with pytest.raises(ExceptionGroup) as raised:
         await dictate(backends)
     assert raised.group_contains(Unavailable)
+
+
+async def is_full(call):
+    await call.fail(grpc.StatusCode.RESOURCE_EXHAUSTED)
+
+
+async def test_a_worker_that_cannot_begin_hands_over_to_one_other():
+    async with serving(FakeBackends(), workers=3) as (backends, tiers):
+        tiers.scripts = [is_full]
+        assert await dictate(backends) == []
+        assert len({call.worker for call in tiers.calls}) == len(tiers.calls) == 2
+        asked = [call.requests[0].config for call in tiers.calls if call.requests]
+        assert all(config.recognition.language_code == "de" for config in asked)
+
+
+async def test_then_the_client_is_told():
+    async with serving(FakeBackends(), workers=3) as (backends, tiers):
+        tiers.scripts = [is_full, is_full]
+        failed = []
+        try:
+            await dictate(backends)
+        except* Overloaded as errors:  # as it opens, or when it is read: gRPC has it both ways
+            failed.append(errors)
+        assert failed
+        assert len(tiers.calls) == 2
+
+
+async def test_what_has_begun_is_not_moved():
+    async def dies(call):
+        await call.read_kind("config")
+        await call.say(ready=stt.RecognitionReady(credit=ALL_CREDIT))
+        await call.fail(grpc.StatusCode.UNAVAILABLE)
+
+    async with serving(FakeBackends(), workers=2) as (backends, tiers):
+        tiers.scripts = [dies]
+        with pytest.raises(ExceptionGroup) as raised:
+            await dictate(backends)
+        assert raised.group_contains(Unavailable)
+        assert len(tiers.calls) == 1
