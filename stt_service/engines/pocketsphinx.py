@@ -39,7 +39,7 @@ LANGUAGE = "en-US"
 SETTINGS: dict[str, object] = {"samprate": RATE_HZ, "fwdflat": False, "maxhmmpf": 5000}
 MEAN = "43.5,0,2.3,15.1,-3.5,-0.2,0.1,-4.6,-1.2,-2.5,2.7,0.2,1.5"  # of the five voices
 READY = 2  # decoders made at start; the others when they are first needed, in 0.3 s
-MOST_BYTES = RATE_HZ * SAMPLE_BYTES  # 1 s of what was kept: others wait 0.2 s for a thread
+MOST_BYTES = RATE_HZ // 5 * SAMPLE_BYTES  # of what was kept, in a call: others wait so long
 _VARIANT = re.compile(r"\(\d+\)$")  # "the(2)": the second way to say "the"
 
 T = TypeVar("T")
