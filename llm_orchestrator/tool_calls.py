@@ -111,7 +111,7 @@ class Toolbox:
                 if inspect.isawaitable(returned):
                     returned = await returned
             return _Result(tool_results.text_of(returned), "ok")
-        except Exception as error:  # noqa: BLE001 - the model is told; tools raise what they like
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - tools raise what they like
             if isinstance(error, TimeoutError) and limit.expired():
                 late = f"The tool did not return within {limit_s:.3g} s."
                 return _Result(tool_results.error(late), "timeout")

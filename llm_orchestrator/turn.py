@@ -58,7 +58,9 @@ class Turn:
         self._orchestrator, self._ask, self._send = orchestrator, ask, send
         self._toolbox, self._hidden = toolbox, toolbox.hidden_from(ask.request)
         self._hidden_ids: set[str] = set()
+        self._offered: set[str] = set()
         self._first_written = ask.request.already_written
+        self._limit = ask.request.max_output_tokens
         self._n_ran = 0
         """How often server-side tools were run."""
 
@@ -141,6 +143,8 @@ class Turn:
             ours = [call for call in calls if call.name in self._hidden]
             if not await self._answered([call for call in calls if call not in ours]):
                 return finish
+            if ours and self._limit and self._usage.output_tokens >= self._limit:
+                return pb.FINISH_REASON_LENGTH
             if ours and not await self._ran(ours):
                 return pb.FINISH_REASON_FAILED
             written = self._ask.request.already_written + self._text[text_before:]
@@ -152,14 +156,14 @@ class Turn:
             self._continue_with(said, *results)
 
     async def _ran(self, calls: Sequence[ToolCall]) -> bool:
-        """Run server-side tools; false if the model has had enough of them.
+        """Run server-side tools; false if the model was not offered one, or not any more.
 
         Raises:
             _Stopped: `stop` was called.
         """
-        if not self._may_run:
-            endless = Broken("the model calls server-side tools without an end", tier="llm")
-            await self._pass_on(Failed("", endless, Usage()))
+        if not all(call.name in self._offered for call in calls):
+            detail = f"the model calls tools that it is not offered, after {self._n_ran} rounds"
+            await self._pass_on(Failed("", Broken(detail, tier="llm"), Usage()))
             return False
         self._n_ran += 1
         left_s = self._until_s and max(0.0, self._until_s - time.monotonic())
@@ -167,15 +171,13 @@ class Turn:
         self._apart = self._first_written + self._text
         return True
 
-    @property
-    def _may_run(self) -> bool:
-        return self._n_ran < self._toolbox.limits.max_rounds
-
     def _continue_with(self, *news: Message) -> None:
         request = self._ask.request
         messages = (*request.messages, *news)
         # A call that had to be made has been made: asking for it again would never end.
         request = replace(request, messages=messages, tool_choice=ToolChoice(), already_written="")
+        left = max(1, self._limit - self._usage.output_tokens) if self._limit else 0
+        request = replace(request, max_output_tokens=left)
         left_s = self._until_s and max(0.0, self._until_s - time.monotonic())
         self._ask = replace(self._ask, request=request, budget_s=left_s)
 
@@ -202,7 +204,9 @@ class Turn:
     def _offering(self) -> Ask:
         """What is asked, with the server-side tools that may be called."""
         request = self._ask.request
-        offered = self._toolbox.offered(request, self._hidden) if self._may_run else ()
+        may_run = self._n_ran < self._toolbox.limits.max_rounds
+        offered = self._toolbox.offered(request, self._hidden) if may_run else ()
+        self._offered = {tool.name for tool in offered}
         return replace(self._ask, request=replace(request, tools=(*request.tools, *offered)))
 
     async def _unless_stopped(self, work: Callable[[], Awaitable[T]]) -> T:

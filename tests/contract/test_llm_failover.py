@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import pytest
@@ -16,7 +17,7 @@ from llm_orchestrator.config import Config
 from mesh.errors import Unavailable, from_rpc
 from ovos.llm.v1 import llm_pb2 as pb
 from ovos.llm.v1 import llm_pb2_grpc
-from tests.contract.llm_rig import ANSWER, QUESTION, SECRET, WITH_A_SERVER
+from tests.contract.llm_rig import ANSWER, CALL, QUESTION, SECRET, WEATHER, WITH_A_SERVER
 from tests.fakes.llm import USAGE, Fault, Model, Reply
 from tests.fakes.provider_server import ProviderServer
 
@@ -24,7 +25,7 @@ NEXT = dict(zip(WITH_A_SERVER, [*WITH_A_SERVER[1:], WITH_A_SERVER[0]], strict=Tr
 """Who goes on where a provider fails; each has to, once."""
 
 PATIENT_S = 30.0
-STALL_S = 1.0
+STALL_S = 1.5
 """How long a provider that says nothing more is waited for. The other one has been asked
 before, so that it answers in time on a busy machine, too."""
 
@@ -46,14 +47,15 @@ class Tier:
     second: Model
     servers: tuple[ProviderServer, ProviderServer]
 
-    async def ask(self) -> list[pb.GenerateResponse]:
+    async def ask(self, **config: Any) -> list[pb.GenerateResponse]:
         """
         Raises:
             grpc.aio.AioRpcError: there is no answer.
         """
         call = self.stub.Generate(metadata=(("x-tenant-id", "acme"),), timeout=PATIENT_S)
         message = pb.Message(role=pb.ROLE_USER, text=QUESTION)
-        await call.write(pb.GenerateRequest(config=pb.GenerationConfig(messages=[message])))
+        asked = pb.GenerationConfig(messages=[message], **config)
+        await call.write(pb.GenerateRequest(config=asked))
         await call.write(pb.GenerateRequest(finish=pb.FinishGeneration()))
         return [response async for response in call]
 
@@ -144,6 +146,22 @@ async def test_what_breaks_in_the_middle_is_finished_by_the_next(
         assert numbers == list(range(1, len(numbers) + 1))
 
 
+async def test_a_call_that_breaks_off_is_made_once(name: str) -> None:
+    tool = pb.Tool(name=WEATHER.name, parameters_json=WEATHER.parameters_json)
+    async with tier(name) as mesh:
+        mesh.first.reply = Reply(calls=(CALL,), fault=Fault.HALF_CALL)
+        mesh.second.reply = Reply(calls=(CALL,))
+        messages = await mesh.ask(tools=[tool])
+    [call] = [message.tool_call for message in messages if message.HasField("tool_call")]
+    assert call.arguments_json == CALL.arguments_json
+    deltas = [m.tool_call_delta for m in messages if m.HasField("tool_call_delta")]
+    assert {delta.call_id for delta in deltas} == {call.call_id}
+    assert "".join(delta.arguments_json for delta in deltas) == call.arguments_json
+    assert messages[-1].completed.finish_reason == pb.FINISH_REASON_STOP
+    # Ollama had sent it whole: nobody has to make it again.
+    assert mesh.second.asked == (name != "ollama")
+
+
 async def test_an_answer_without_a_word_is_asked_for_elsewhere(name: str) -> None:
     async with tier(name) as mesh:
         mesh.first.reply = Reply("")
@@ -151,7 +169,7 @@ async def test_an_answer_without_a_word_is_asked_for_elsewhere(name: str) -> Non
 
 
 async def test_an_answer_without_an_end_ends_with_the_time(name: str) -> None:
-    async with tier(name, overall_timeout_s=1.0) as mesh:
+    async with tier(name, overall_timeout_s=3.0) as mesh:
         mesh.first.reply = Reply(ANSWER, fault=Fault.ENDLESS, pieces_first=2)
         *_, error, completed = await mesh.ask()
         assert completed.completed.finish_reason == pb.FINISH_REASON_FAILED

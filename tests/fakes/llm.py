@@ -35,6 +35,9 @@ class Fault(Enum):
     HALF = "the stream ends in order, but without its end"
     GARBAGE = "bytes come that are no message"
     ENDLESS = "it goes on and on"
+    HALF_CALL = (
+        "the stream ends in the middle of the calls; Ollama's behind them: it sends whole ones"
+    )
     PAGE = "200 with a page for people"
     PLAIN = "200 with one JSON document that says what is wrong"
     LIMITED = "429 with Retry-After: 7"
@@ -145,13 +148,16 @@ class FakeEngine:
             await self._fail(reply)
         for call in calls:
             call_id = ids.fit(call.call_id)
+            if reply.fault is Fault.HALF_CALL:
+                yield ToolCallDelta(call_id, call.name, call.arguments_json[:8])
+                raise Unavailable("fake broke off")
             yield ToolCallDelta(call_id, call.name, call.arguments_json)
             yield ToolCall(call_id, call.name, call.arguments_json)
         yield Done(Finish.LENGTH if limit < len(pieces) else reply.finish, reply.usage)
 
     async def _fail(self, reply: Reply) -> None:
         match reply.fault:
-            case None | Fault.ENDLESS:
+            case None | Fault.ENDLESS | Fault.HALF_CALL:
                 return
             case Fault.STALL:
                 await self._model.stall()

@@ -144,7 +144,9 @@ class ProviderServer:
         """The pieces, then None; what a fault does instead comes as bytes or ends it."""
         reply = self.model.reply
         for i in range(len(pieces) + 1):
-            if reply.fault and i == min(reply.pieces_first, len(pieces)):
+            if reply.fault not in (None, Fault.HALF_CALL) and i == min(
+                reply.pieces_first, len(pieces)
+            ):
                 async for instead in self._instead(reply.fault):
                     yield instead
                 if reply.fault is not Fault.STALL:
@@ -185,8 +187,12 @@ class ProviderServer:
                 break
         else:
             return
-        for delta in _call_deltas(calls):
+        deltas = _call_deltas(calls)
+        half_call = self.model.reply.fault is Fault.HALF_CALL
+        for delta in deltas[:-1] if half_call else deltas:
             yield _chunk({"tool_calls": [delta]})
+        if half_call:
+            return
         reason = "tool_calls" if calls else _CHAT_FINISHES[finish]
         usage = self._usage()
         yield _chunk({}, reason) | ({"x_groq": {"id": "req_1", "usage": usage}} if groq else {})
@@ -219,6 +225,8 @@ class ProviderServer:
         for call in calls:
             made = {"name": call.name, "arguments": json.loads(call.arguments_json)}
             yield _part({"content": "", "tool_calls": [{"function": made}]})
+        if self.model.reply.fault is Fault.HALF_CALL:
+            return
         usage = self.model.reply.usage
         yield _part({"content": ""}) | {
             "done": True,

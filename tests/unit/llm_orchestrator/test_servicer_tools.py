@@ -164,6 +164,29 @@ async def test_the_rounds_have_an_end():
         assert (await hear(stub))[-1].completed.text == "Noon."
 
 
+async def test_a_tool_that_was_not_offered_is_not_run():
+    ran = []
+
+    def clock():
+        ran.append("clock")
+
+    engine = Scripted(calls(("c1", "clock", {})))
+    async with serving(engine, functions=(clock,)) as stub:
+        none = pb.ToolChoice(mode=pb.TOOL_CHOICE_MODE_NONE)
+        messages = await hear(stub, tool_choice=none)
+    assert engine.requests[0].tools == ()
+    assert ran == []
+    assert messages[-1].completed.finish_reason == pb.FINISH_REASON_FAILED
+
+
+async def test_calls_count_for_the_limit_of_the_response():
+    engine = Scripted(calls(("c1", "clock", {})), calls(("c2", "clock", {})))
+    async with serving(engine) as stub:
+        messages = await hear(stub, max_output_tokens=2 * USAGE.output_tokens)
+    assert [request.max_output_tokens for request in engine.requests] == [6, 3]
+    assert messages[-1].completed.finish_reason == pb.FINISH_REASON_LENGTH
+
+
 async def test_a_clients_tool_of_the_same_name_is_the_clients():
     engine = Scripted(calls(("c1", "clock", {})))
     theirs = pb.Tool(name="clock", description="theirs", parameters_json='{"type": "object"}')

@@ -116,6 +116,13 @@ async def test_arguments_that_do_not_fit_are_told(arguments, said):
     assert counted("hello", "refused") == before + 1
 
 
+async def test_a_tool_that_exits_ends_itself_only():
+    async def leave():
+        raise SystemExit(3)
+
+    assert "SystemExit: 3" in await result(toolbox(leave), call("leave"))
+
+
 async def test_a_result_that_is_no_json_is_a_failure():
     def odd():
         return object()
