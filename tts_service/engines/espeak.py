@@ -33,7 +33,7 @@ OPENAI_VOICES = {
     "verse": "en-us+klatt4",
 }
 
-MOST_CHARS = 1000  # 40 ms of one core
+MOST_CHARS = 200  # 10 ms of one core
 
 _TOKEN = re.compile(r"\S+")
 
