@@ -49,6 +49,9 @@ class Session:
         """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS
+        # Threads that wait for the next step would turn round and round, on cores that the
+        # event loop needs; without, Kokoro is no slower and takes a tenth less of them.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
                 str(model), options, providers=providers(onnxruntime.get_available_providers())

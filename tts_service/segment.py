@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 FIRST_MIN = 10  # characters; a shorter clause is over before the next segment is made
 FIRST_LIMIT = 80  # about 5 s of speech
-LIMIT = 300  # about 20 s: what an engine may hold of the model thread at a time
-MANUAL_LIMIT = 1000  # a client that cuts for itself still may not hold the thread for long
+LIMIT = 300  # about 20 s: whoever goes on for longer draws breath
+MANUAL_LIMIT = 1000  # about a minute: audio of one segment is kept until it is sent
 LOOKAHEAD = 16
 LONGEST_ABBREVIATION = 16
 
