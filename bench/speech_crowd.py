@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import multiprocessing
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ import uvloop
 from ovos.common.v1 import common_pb2
 from ovos.tts.v1 import tts_pb2 as pb
 from ovos.tts.v1 import tts_pb2_grpc
-from tts_service.app import running
+from tts_service.app import LOCK_S, running
 from tts_service.config import Config
 
 if TYPE_CHECKING:  # generic to the type checker only
@@ -156,6 +157,7 @@ def _process(body: Callable[..., None], *args: object) -> Iterator[tuple[Connect
 
 def _serve(pipe: Connection, config: Config) -> None:
     async def serve() -> None:
+        sys.setswitchinterval(LOCK_S)
         async with running(config) as server:
             pipe.send(server.port)
             await asyncio.to_thread(_closed, pipe)

@@ -47,12 +47,28 @@ from tts_service.worker import Worker
 
 T = TypeVar("T")
 
-ROUNDS = 4
 MOST_RATIO = 2.0
-SETTLE_S = 5.0  # until a flood has what it is owed at once
 BETWEEN_S = 0.02
 CHAR_S = 0.003  # a neural engine on a few cores: a 20th of a second of speech in a quarter of it
 OPENER = "One moment, please."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What is asked."""
+
+    replies: int
+    """Of each row."""
+
+    streams: int
+    """Of the tenant that floods."""
+
+    others: int = 8
+    """Replies beside the new one, on the one thread."""
+
+    rounds: int = 4
+    settle_s: float = 5.0
+    """Until a flood has what it is owed at once."""
 
 
 @dataclass(slots=True)
@@ -101,15 +117,11 @@ class Report:
         return "\n".join([*lines, f"the flood has had {self.flood_replies} replies"])
 
 
-async def over_grpc(report: Report, port: int, crowd: Flood, replies: int) -> None:
-    """
-    Args:
-        replies: Of each row.
-    """
+async def over_grpc(report: Report, port: int, crowd: Flood, load: Load) -> None:
     polite, numbers = Client(port, "polite"), itertools.count()
 
     async def measure(row: Row, text: Callable[[], str]) -> None:
-        for _ in range(replies // ROUNDS):
+        for _ in range(load.replies // load.rounds):
             row.took_ms.append(await polite.first_audio_ms(text()))
             await asyncio.sleep(BETWEEN_S)
 
@@ -117,12 +129,12 @@ async def over_grpc(report: Report, port: int, crowd: Flood, replies: int) -> No
         return f"That is question {next(numbers)}, I think."
 
     await polite.first_audio_ms(OPENER)
-    for _ in range(ROUNDS):
+    for _ in range(load.rounds):
         await measure(report.alone, new)
         await measure(report.opener, lambda: OPENER)
         for row, mood in ((report.flooded, PACED), (report.greedy, GREEDY)):
             await crowd.becomes(mood)
-            await asyncio.sleep(SETTLE_S)
+            await asyncio.sleep(load.settle_s)
             await measure(row, new)
             report.flood_replies += await crowd.becomes(QUIET)
     await polite.close()
@@ -172,14 +184,14 @@ async def beside_others(row: Row, threads: ModelThreads, n_others: int, replies:
     await threads.close()
 
 
-async def bench(replies: int, streams: int) -> Report:
+async def bench(load: Load) -> Report:
     report = Report()
-    config = Config(port=0, engines=("espeak",), max_streams=streams)
-    with tier(config) as port, flood(port, streams) as crowd:
-        await over_grpc(report, port, crowd, replies)
-    some = max(3, replies // 10)
-    await beside_others(report.first_come, FirstCome("tts"), 8, some)
-    await beside_others(report.turns, ModelThreads("tts"), 8, some)
+    config = Config(port=0, engines=("espeak",), max_streams=max(20, load.streams))
+    with tier(config) as port, flood(port, load.streams) as crowd:
+        await over_grpc(report, port, crowd, load)
+    some = max(2, load.replies // 10)
+    await beside_others(report.first_come, FirstCome("tts"), load.others, some)
+    await beside_others(report.turns, ModelThreads("tts"), load.others, some)
     return report
 
 
@@ -190,7 +202,7 @@ def main() -> None:
     parser.add_argument("--replies", type=int, default=200, help="of each row")
     parser.add_argument("--streams", type=int, default=100, help="of the tenant that floods")
     args = parser.parse_args()
-    report = uvloop.run(bench(args.replies, args.streams))
+    report = uvloop.run(bench(Load(replies=args.replies, streams=args.streams)))
     print(report.text())
     if wrong := report.wrong():
         sys.exit("\n".join(wrong))

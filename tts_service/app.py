@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -23,6 +24,11 @@ from tts_service.servicer import TtsServicer
 from tts_service.worker import Worker, warm_up
 
 SERVICE = "ovos.tts.v1.TtsService"
+
+# How long a thread that wants Python's lock lets another one keep it. A piece of speech takes
+# the lock some ten times, and beside a busy event loop each could take Python's default of
+# 5 ms: 120 ms until the first audio of a clause instead of 3, measured with eSpeak.
+LOCK_S = 0.0002
 
 
 def load(config: Config, levels: Levels) -> Chain[Engine]:
@@ -88,5 +94,6 @@ async def serve(config: Config) -> None:
     Raises:
         SystemExit: no engine can be loaded; the log says why.
     """
+    sys.setswitchinterval(LOCK_S)
     listing = Listing(config.redis_url, config.advertised_address)
     await run(running(config), config.host, config.metrics_port, listing=listing)

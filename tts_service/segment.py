@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 FIRST_MIN = 10  # characters; a shorter clause is over before the next segment is made
 FIRST_LIMIT = 80  # about 5 s of speech
-LIMIT = 300  # about 20 s: what an engine may hold of the model thread at a time
-MANUAL_LIMIT = 1000  # a client that cuts for itself still may not hold the thread for long
+LIMIT = 300  # about 20 s: whoever goes on for longer draws breath
+MANUAL_LIMIT = 1000  # about a minute: audio of one segment is kept until it is sent
 LOOKAHEAD = 16
 LONGEST_ABBREVIATION = 16
 
@@ -134,7 +134,8 @@ def find_cut(text: str, *, first: bool) -> int | None:
 
 def part_end(text: str, most_chars: int) -> int:
     """Where to cut a text that an engine would take too long for: at the end of a sentence,
-    else of a clause, so that the parts are about equal; between two words if there is none."""
+    else of a clause, so that the parts are about equal. Between two words it sounds broken:
+    that only above 1½ times as many characters."""
     if len(text) <= most_chars or not _has_words(text[most_chars:]):
         return len(text)
     even = len(text) / -(-len(text) // most_chars)
@@ -144,7 +145,11 @@ def part_end(text: str, most_chars: int) -> int:
         if (end := place.start() if place["line"] else place.end()) > most_chars // 3
         and _judge(text, place, first=True)
     ]
-    return min(cuts)[2] if cuts else _forced_cut(text, most_chars)
+    if cuts:
+        return min(cuts)[2]
+    most_chars += most_chars // 2
+    n_parts = -(-len(text) // most_chars)
+    return _forced_cut(text, -(-len(text) // n_parts)) if n_parts > 1 else len(text)
 
 
 def pause_after(text: str, rest: str) -> int:

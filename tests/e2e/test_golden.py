@@ -190,6 +190,7 @@ async def gateway(tmp_path, request):
             instructions=INSTRUCTIONS,
             lead_ms=10_000,  # audio leaves at once: nobody listens
             check_events=True,
+            apology="",
             **settings,
         )
         parts = app.Parts(

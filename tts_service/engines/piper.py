@@ -18,7 +18,7 @@ from tts_service.inference import Session
 from tts_service.short_path import short_path
 from tts_service.voices import OPENAI_NAMES
 
-MOST_CHARS = 200  # about 12 s of speech
+MOST_CHARS = 120  # about 7 s of speech
 
 
 class Piper:

@@ -1,13 +1,15 @@
+import logging
 import threading
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from mesh.errors import NotInstalled
 from tests.contract import tts_models
 from tests.fakes.tts import WatchedHalt
 from tts_service.engine import Halt, Stopped
-from tts_service.inference import Session
+from tts_service.inference import Session, providers
 
 INPUTS = {
     "tokens": np.array([[0, 1, 2, 0]], np.int64),
@@ -54,3 +56,34 @@ def test_a_file_that_is_no_model_is_not_installed(tmp_path):
     (tmp_path / "model.onnx").write_text("<html>")
     with pytest.raises(NotInstalled, match="does not load"):
         Session(tmp_path / "model.onnx")
+
+
+def test_a_gpu_comes_first_where_there_is_one_and_the_cpu_is_always_there():
+    assert providers(["CPUExecutionProvider"]) == ["CPUExecutionProvider"]
+    assert providers(["AzureExecutionProvider", "CPUExecutionProvider"]) == ["CPUExecutionProvider"]
+    gpu, cpu = providers(["CPUExecutionProvider", "TensorrtX", "CUDAExecutionProvider"])
+    assert (gpu[0], cpu) == ("CUDAExecutionProvider", "CPUExecutionProvider")
+    assert gpu[1] == {"cudnn_conv_algo_search": "HEURISTIC"}
+
+
+class Recorded:
+    """Stands in for onnxruntime's session."""
+
+    def __init__(self, model, options, providers) -> None:
+        self.providers = providers
+
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]  # the GPU's libraries are missing
+
+
+def test_a_session_is_asked_for_on_the_gpu_and_the_log_tells_what_it_runs_on(
+    tmp_path, monkeypatch, caplog
+):
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Recorded)
+    with caplog.at_level(logging.INFO):
+        model = Session(tmp_path / "kokoro.onnx")
+    assert [each[0] if isinstance(each, tuple) else each for each in model.providers] == both
+    [line] = caplog.records
+    assert (line.model, line.provider) == ("kokoro.onnx", "CPUExecutionProvider")

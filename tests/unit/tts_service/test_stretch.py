@@ -34,3 +34,10 @@ def test_nothing_to_do_changes_nothing():
     samples = tone(150, 0.5)
     assert stretch(samples, RATE_HZ, 1) is samples
     assert len(stretch(samples[:10], RATE_HZ, 2)) == 10
+
+
+def test_it_ends_early_when_it_is_told_to_stop():
+    asked = iter([False] * 10)
+    out = stretch(tone(150, 2), RATE_HZ, 1.5, lambda: next(asked, True))
+    assert np.abs(out[: RATE_HZ // 10]).max() > 0.2
+    assert np.abs(out[RATE_HZ // 2 :]).max() == 0
