@@ -74,7 +74,7 @@ async def running(
             "REDIS_URL": redis.url, "GATEWAY_LOG_LEVEL": "WARNING",
             # High enough, and not 0: what counting costs is the platform's.
             "GATEWAY_REQUESTS_PER_MINUTE": "1000000", "GATEWAY_TOKENS_PER_MINUTE": "1000000000",
-            "GATEWAY_DRAIN_S": "0",
+            "GATEWAY_DRAIN_S": "0", "GATEWAY_CONNECTS_PER_S": "0",
         }  # fmt: skip
         variables = own | targets | (settings or {})
         mesh.pids["gateway"] = (await _started(stack, log, "gateway", (), variables)).pid

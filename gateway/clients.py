@@ -34,6 +34,7 @@ from ovos.tts.v1 import tts_pb2_grpc
 _TRANSCRIBE_S = 20.0
 _CREDIT_SAMPLES = 4 * RATE_HZ  # audio that a worker may be ahead of what the client was sent
 _GRANT_SAMPLES = RATE_HZ // 2  # a grant is worth a message from here on
+_CHUNK_MS = 100  # five frames: one at a time, they cost this process a third more
 _MAX_UNARY_BYTES = 3 << 20
 
 _INCOMPLETE = {
@@ -290,5 +291,5 @@ def _synthesis(start: StartReply, profile: Profile) -> tts.StreamingSynthesisCon
     )
     config.voice.engines.extend(profile.tts)
     config.continues = start.begun is not None and start.begun.from_char > 0
-    config.chunk_duration.FromMilliseconds(20)
+    config.chunk_duration.FromMilliseconds(_CHUNK_MS)
     return config

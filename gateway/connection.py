@@ -74,7 +74,7 @@ class Connection:
         self._delivery = Delivery(ws, kept, dialect, audience, conformance)
         self._ws, self._facts, self._limits, self.hang_up = ws, facts, limits, hang_up
         kept.keep_fact, kept.lost = facts.keep, self._lost
-        self._outbox = Outbox()
+        self._outbox = Outbox(self._delivery.sent)
         self._ears = Ears(stage.backends, limits.stt_idle_s)
         self._tools = Tools(stage.backends)
         self._words = Words(stage.backends)

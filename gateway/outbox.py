@@ -52,9 +52,14 @@ class Outbox:
     that leaves more than LIMIT events lying is hung up on: `get` raises SlowClient.
     """
 
-    __slots__ = ("_empty", "_events", "_is_in_hand", "_limit", "_room", "_wake")
+    __slots__ = ("_at_once", "_empty", "_events", "_is_in_hand", "_limit", "_room", "_wake")
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: Callable[[Parcel], bool] = lambda _: False) -> None:
+        """
+        Args:
+            at_once: Sends what need not wait here; says whether it has. Asked when nothing waits.
+        """
+        self._at_once = at_once
         self._events: list[Parcel] = []  # never so many that a deque would pay
         self._is_in_hand = False
         self._limit = LIMIT
@@ -70,6 +75,8 @@ class Outbox:
         self._update()
 
     def put(self, parcel: Parcel) -> None:
+        if not self and self._at_once(parcel):
+            return
         self._events.append(parcel)
         self._update()
 

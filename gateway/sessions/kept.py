@@ -130,6 +130,11 @@ class Kept:
         else:
             self._facts.append((after, fact))
 
+    def has(self, after: int) -> bool:
+        """Whether `until` would return at once."""
+        is_there = self._outcome is None and (after <= self._kept or self._is_free)
+        return is_there and self.doubts == self._writer.doubts
+
     async def until(self, after: int) -> None:
         """Wait until so many entries are kept; not while the store is away.
 

@@ -10,11 +10,12 @@ from gateway.delivery import ClientGone, Delivery
 from gateway.outbox import Parcel, SlowClient
 from gateway.realtime.dialects import Beta, Ga
 from gateway.realtime.refusals import Refusal
-from gateway.realtime.server_events import Error, RateLimitsUpdated
+from gateway.realtime.server_events import AudioDelta, Error, RateLimitsUpdated
 from gateway.sessions.kept import Lost
 from gateway.sessions.store import Outcome
 
 EVENT = RateLimitsUpdated([])
+AUDIO = AudioDelta("resp_1", "item_1", 0, 0, bytes(960))
 
 
 class Client:
@@ -24,12 +25,23 @@ class Client:
         self.happened: list[object] = []
         self.fault = fault
         self.is_stuck = False
+        self.is_full = False
+        """It takes what it is sent, and whoever sends must wait."""
+        self.kept_until = 0
+
+    def has(self, after: int) -> bool:
+        return after <= self.kept_until
 
     async def send_str(self, text: str) -> None:
         if self.is_stuck:
             await asyncio.Event().wait()
         if self.fault is not None:
             raise self.fault
+        self.say(text)
+        if self.is_full:
+            await asyncio.Event().wait()
+
+    def say(self, text: str) -> None:
         self.happened.append(("sent", json.loads(text)["event_id"]))
 
     async def until(self, after: int) -> None:
@@ -105,4 +117,42 @@ async def test_nobody_hears_of_what_was_lost():
     client = Elsewhere()
     with pytest.raises(Lost):
         await made(client).send(Parcel(EVENT, "event_1"))
+    assert client.happened == []
+
+
+# Without waiting.
+
+
+async def test_audio_goes_at_once():
+    client = Client()
+    assert made(client).sent(Parcel(AUDIO, "event_1", seq=3))
+    assert client.happened == [("sent", "event_1"), ("was sent", 3)]
+
+
+async def test_what_must_be_kept_before_or_is_no_audio_has_to_wait():
+    client = Client()
+    assert not made(client).sent(Parcel(AUDIO, "event_1", after=1))
+    assert not made(client).sent(Parcel(EVENT, "event_2"))
+    assert client.happened == []
+
+
+async def test_whom_one_has_to_wait_for_gets_that_one_once_and_no_more_at_once():
+    client = Client()
+    client.is_full = True
+    sending = made(client)
+    assert sending.sent(Parcel(AUDIO, "event_1", seq=1))
+    assert not sending.sent(Parcel(AUDIO, "event_2", seq=2))
+    client.is_full = False
+    await sending.send(Parcel(AUDIO, "event_2", seq=2))
+    assert sending.sent(Parcel(AUDIO, "event_3", seq=3))
+    assert [what for what in client.happened if what[0] == "sent"] == [
+        ("sent", "event_1"),
+        ("sent", "event_2"),
+        ("sent", "event_3"),
+    ]
+
+
+async def test_that_the_client_is_gone_is_found_by_who_waits():
+    client = Client(ConnectionResetError())
+    assert not made(client).sent(Parcel(AUDIO, "event_1"))
     assert client.happened == []

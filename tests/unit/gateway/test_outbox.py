@@ -105,3 +105,27 @@ async def test_what_comes_at_once_is_no_sign_of_a_slow_client():
 def test_an_event_that_is_said_in_several_messages_names_each():
     name = parcel(AudioCleared(), "event_ab_7").ids()
     assert [name(), name(), name()] == ["event_ab_7", "event_ab_7x1", "event_ab_7x2"]
+
+
+async def test_what_need_not_wait_does_not_unless_something_waits_before_it():
+    sent: list[Parcel] = []
+
+    def at_once(parcel: Parcel) -> bool:
+        if isinstance(parcel.event, AudioDelta):
+            sent.append(parcel)
+        return isinstance(parcel.event, AudioDelta)
+
+    outbox = Outbox(at_once)
+    first, second, third = (audio("resp_1", bytes(2 * n)) for n in (1, 2, 3))
+    outbox.put(first)
+    outbox.put(CLEARED)
+    outbox.put(second)
+    assert sent == [first]
+    assert [await outbox.get(), await outbox.get()] == [CLEARED, second]
+    outbox.put(third)
+    assert sent == [first], "the one before it is still on its way"
+    outbox.delivered()
+    assert await outbox.get() == third
+    outbox.delivered()
+    outbox.put(first)
+    assert sent == [first, first]

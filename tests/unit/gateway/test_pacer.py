@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.pacer import FRAME_BYTES, Track, Wheel
+from gateway.pacer import FRAME_BYTES, SLOTS, Track, Wheel
 from tests.clock import simulated
 
 SECOND = 48_000  # bytes
@@ -17,9 +19,18 @@ class Studio:
     def __init__(self) -> None:
         self.wheel = Wheel()
         self.sent: list[tuple[float, bytes]] = []
+        self.times_s: list[list[float]] = []
+        """The same, for each track."""
 
     def track(self, lead_s: float = 0.4) -> Track:
-        track = Track(self.wheel, self._send, lead_s)
+        times_s: list[float] = []
+        self.times_s.append(times_s)
+
+        def send(frame: bytes) -> None:
+            times_s.append(self.wheel.now_s())
+            self._send(frame)
+
+        track = Track(self.wheel, send, lead_s)
         self.wheel.join(track)
         return track
 
@@ -141,6 +152,50 @@ def test_two_replies_are_moved_side_by_side():
     studio = perform(act)
     assert studio.sent[-1][0] == pytest.approx(0.6, abs=0.041)
     assert len(studio.audio) == 2 * SECOND
+
+
+def test_many_replies_leave_spread_over_the_twenty_milliseconds_each_in_even_steps():
+    n_tracks = 5 * SLOTS
+
+    async def act(studio: Studio) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for n in range(n_tracks):
+                await asyncio.sleep(0.0033)  # at no moment of the wheel's
+                tasks.create_task(play(studio.track(0.1)), name=f"play {n}")
+
+    async def play(track: Track) -> None:
+        for _ in range(30):  # as synthesis makes it
+            await track.add(pcm(0.1))
+        await track.drain()
+
+    studio = perform(act)
+    together: Counter[float] = Counter()
+    for times_s in studio.times_s:
+        steps_ms = [1000 * (b - a) for a, b in itertools.pairwise(times_s[6:])]  # behind the lead
+        assert steps_ms == pytest.approx([20] * len(steps_ms), abs=0.01)
+        together.update(round(at_s, 6) for at_s in times_s if 1 < at_s < 2)
+    assert set(together.values()) == {n_tracks // SLOTS}
+
+
+def test_a_wheel_that_was_held_up_turns_what_it_missed_once_and_keeps_its_step():
+    async def act(studio: Studio) -> None:
+        tracks = [studio.track(0.1) for _ in range(SLOTS)]
+        for track in tracks:
+            await track.add(pcm(1.0))
+        await asyncio.sleep(0.201)
+        before = [len(times_s) for times_s in studio.times_s]
+        studio.wheel._turn(int(0.213 / 0.002))  # what it finds after 13 ms
+        missed = [len(times_s) - n for times_s, n in zip(studio.times_s, before, strict=True)]
+        assert sorted(missed) == [0] * 4 + [1] * 6
+        async with asyncio.TaskGroup() as tasks:
+            for track in tracks:
+                tasks.create_task(track.drain(), name="drain")
+
+    studio = perform(act)
+    for times_s in studio.times_s:
+        late_ms = [1000 * (b - a) - 20 for a, b in itertools.pairwise(times_s[6:])]
+        assert sum(late_ms) == pytest.approx(0, abs=0.01)
+    assert len(studio.audio) == SLOTS * SECOND
 
 
 def test_a_track_that_left_is_moved_no_more():

@@ -346,3 +346,25 @@ async def test_who_slept_too_long_says_nothing_more(told):
     with pytest.raises(Lost):
         await told.kept.until(0)
     assert told.lost == [Outcome.MOVED]
+
+
+# What need not be waited for.
+
+
+def test_there_is_what_is_kept_and_what_nobody_waits_for(told):
+    told.user("Hello.")
+    assert told.kept.has(0)
+    assert not told.kept.has(told.after)
+    told.written()
+    assert told.kept.has(told.after)
+    told.user("Hello?")
+    told.kept.free()
+    assert told.kept.has(told.after)
+
+
+def test_nothing_is_there_while_the_store_must_be_asked_or_when_all_is_lost(told):
+    told.desk.doubts = 1
+    assert not told.kept.has(0)
+    told.desk.doubts = 0
+    told.kept.lose(Outcome.MOVED)
+    assert not told.kept.has(0)
