@@ -14,6 +14,7 @@ The channel options are measured ones; the defaults queue 85 s of audio a stream
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
@@ -219,6 +220,8 @@ async def run(
     async with metrics.serving(host, metrics_port):
         try:
             async with tier as server:
+                gc.collect()
+                gc.freeze()  # what is there now stays: looking at it again takes up to 80 ms
                 await until(server)
         except (Unavailable, NotInstalled) as error:
             log.critical("no engine", extra={"reason": str(error)})
