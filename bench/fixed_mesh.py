@@ -22,7 +22,8 @@ from voicemesh.servers import EmbeddedRedis
 
 READY_S = 60.0
 STOP_S = 20.0
-_PATH = os.pathsep.join(str(Path(__file__).parents[1] / part) for part in ("", "proto"))
+PATH = os.pathsep.join(str(Path(__file__).parents[1] / part) for part in ("", "proto"))
+"""Where a child finds this very code."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -32,7 +33,7 @@ class Mesh:
     key: str
     pids: dict[str, int] = field(default_factory=dict)
     """Of its processes, by name."""
-    log: Path = Path()
+    log: Path | None = None
     """What they all warn of."""
 
     def cpu_s(self) -> dict[str, float]:
@@ -90,7 +91,7 @@ async def _started(
     variables: dict[str, str],
 ) -> Process:
     """It ends with the stack."""
-    env = {**config.environment(), "PYTHONPATH": _PATH, **variables}
+    env = {**config.environment(), "PYTHONPATH": PATH, **variables}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments, stdin=PIPE, stdout=PIPE, stderr=log, env=env
     )
@@ -126,4 +127,4 @@ async def _ready(mesh: Mesh) -> None:
             except aiohttp.ClientError:
                 pass  # it does not listen yet
             await asyncio.sleep(0.05)
-    raise SystemExit(f"the mesh did not get ready:\n{mesh.log.read_text()}")
+    raise SystemExit(f"the mesh did not get ready:\n{mesh.log.read_text() if mesh.log else ''}")

@@ -107,7 +107,7 @@ def wrong(replies: list[Reply], seconds: float) -> list[str]:
 async def _run(n: int, seconds: float) -> list[str]:
     async with fixed_mesh.running(answer_repeats=REPEATS) as mesh:
         replies, used_s = await measure(mesh, n, seconds)
-        logged = mesh.log.read_text().splitlines()
+        logged = mesh.log.read_text().splitlines() if mesh.log else []
     off_ms = [ms for reply in replies for ms in off_grid_ms(reply.came_s)]
     if off_ms:
         shares = ", ".join(f"p{100 * p:g} {percentile(off_ms, p):.2f}" for p in (0.5, 0.99, 0.999))

@@ -14,6 +14,7 @@ The channel options are measured ones; the defaults queue 85 s of audio a stream
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -252,6 +253,8 @@ async def run(
         try:
             async with tier as server, asyncio.TaskGroup() as tasks:
                 listed = tasks.create_task(server.keep_listed(listing), name="list")
+                gc.collect()
+                gc.freeze()  # what is there now stays: looking at it again takes up to 80 ms
                 await until(server)
                 listed.cancel()
         except (Unavailable, NotInstalled) as error:

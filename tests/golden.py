@@ -27,7 +27,7 @@ EXCEPTIONS = {
     "status_details.error.message": "is in our words; type and code are the transcript's",
     "04c": "WebRTC and SIP: nothing of it occurs on a WebSocket",
     "08, expiry": "by a session of one second, so that its minutes are not 60",
-    "10": "with no `GATEWAY_APOLOGY`, which else is spoken before a response fails for want of a model",
+    "10": "with no `GATEWAY_APOLOGY`, which else is spoken when there is no model",
 }
 """What may differ from the transcripts, and why."""
 

@@ -21,7 +21,7 @@ PAGE = (ROOT / "docs" / "realtime.md").read_text()
 NOT_SAYERS = {
     Path("gateway/realtime/beta_out.py"): "says events otherwise",
     Path("gateway/realtime/dialects.py"): "says events otherwise",
-    Path("gateway/delivery.py"): "sends audio without a detour",
+    Path("gateway/delivery.py"): "knows what need not wait",
     Path("gateway/outbox.py"): "drops audio",
     Path("gateway/sessions/journal.py"): "reads what was said",
     Path("gateway/sessions/kept.py"): "reads what was said",

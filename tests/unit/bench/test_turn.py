@@ -18,13 +18,13 @@ def caller(*overheads_ms, strange=()):
 
 
 def test_overhead_is_what_engines_did_not_take():
-    strict, told = turn.overheads_ms(caller(8.0).turns)
+    strict, told = turn.overheads_ms(caller(8.0).turns, fixed_s() * 1000)
     assert strict == [pytest.approx(8.0)]
     assert told == [pytest.approx(6.0)]  # the event came 2 ms after the audio
 
 
 def test_as_little_as_that_is_fine():
-    assert turn.wrong([caller(9.0, 9.0, 39.0)], 3) == []
+    assert turn.wrong([caller(9.0, 9.0, 39.0)], 3, turn.FIXED) == []
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,20 @@ def test_as_little_as_that_is_fine():
     ],
 )
 def test_what_must_not_be(given, told):
-    assert told in " ".join(turn.wrong([given], 3))
+    assert told in " ".join(turn.wrong([given], 3, turn.FIXED))
+
+
+def test_of_engines_that_compute_nothing_is_taken_off():
+    taken_ms = 1000 * fixed_s()
+    assert turn.wrong([caller(190.0 - taken_ms)], 1, turn.EMBEDDED) == []
+    assert "p95 is 210.0 ms" in turn.wrong([caller(210.0 - taken_ms)], 1, turn.EMBEDDED)[0]
 
 
 def test_many_sessions_have_no_limits():
-    assert turn.wrong([caller(50.0)] * (turn.GATED + 1), 1) == []
+    assert turn.wrong([caller(50.0)], 1, turn.NONE) == []
 
 
 def test_the_report_names_every_stage():
-    told = turn.report(caller(5.0).turns)
+    told = turn.report(caller(5.0).turns, fixed_s() * 1000)
     for name in ("end of speech told", "transcript", "first text", "first audio", "overhead"):
         assert name in told

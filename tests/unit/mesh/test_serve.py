@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 import signal
 from contextlib import asynccontextmanager
@@ -226,9 +227,14 @@ async def test_a_tier_is_run_until_it_is_told_to_end(server, channel):
     async def until(running):
         seen.append(running)
         assert await health_of(channel) == NOT_SERVING
+        assert gc.get_freeze_count() > 0, "else collecting garbage holds up every stream"
 
     seen = []
-    await run(tier(), "127.0.0.1", 0, until=until)
+    gc.unfreeze()
+    try:
+        await run(tier(), "127.0.0.1", 0, until=until)
+    finally:
+        gc.unfreeze()
     assert seen == [server, "left"]
 
 
