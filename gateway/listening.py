@@ -113,11 +113,13 @@ class MeshMicrophone:
                 raise  # the next stream would not take it either
             except MeshError as error:
                 await self._disconnect()
+                for last in self._rescue.tried_twice(self._acknowledged):
+                    yield last
                 try:
                     await self._rest(error)
                 except MeshError:
-                    for last in self._rescue.all(self._sample):
-                        yield last
+                    for news in self._rescue.all(self._sample):
+                        yield news
                     raise
 
     async def _hear_from(self, call: Call) -> AsyncIterator[sig.Hearing | Unheard]:
@@ -212,8 +214,7 @@ class MeshMicrophone:
         if self._attempt > 1:
             self._utterances.hear_again()
         self._call = call = self._dial()
-        attempt, first = self._attempt, self._first_kept
-        config = opening(self._how, self._model, attempt=attempt, from_sample=first)
+        config = opening(self._how, self._model, self._attempt, self._first_kept)
         await call.write(pb.StreamingRecognizeRequest(config=config))
         self._is_open = True
         await self._write()

@@ -64,7 +64,7 @@ def endpointing(how: Listening) -> pb.EndpointingConfig:
 
 
 def opening(
-    how: Listening, model: str, *, attempt: int, from_sample: int
+    how: Listening, model: str, attempt: int, from_sample: int
 ) -> pb.StreamingRecognitionConfig:
     """What a session's stream begins with."""
     return pb.StreamingRecognitionConfig(

@@ -17,6 +17,8 @@ class _Utterance:
     wire_names: set[str]
     start: int  # sample of the session
     end: int | None = None
+    n_heard: int = 1
+    """Streams that have heard it."""
     is_ended: bool = False  # its end was reported, or the client made it
     is_heard_again: bool = False
 
@@ -60,6 +62,7 @@ class Utterances:
             if utterance.is_heard_again:
                 utterance.wire_names.add(wire_name)
                 utterance.is_heard_again = False
+                utterance.n_heard += 1
                 return None
         name = f"{wire_name}/{self._tag}{stream}"
         self._open.append(_Utterance(name, {wire_name}, at))
@@ -86,6 +89,17 @@ class Utterances:
         for utterance in self._open:
             if utterance.is_ended and utterance.end is not None:
                 yield Span(utterance.name, utterance.start, utterance.end)
+
+    def tried(self, times: int) -> Span | None:
+        """The oldest, if it has ended and so many streams have heard it."""
+        first = next(iter(self._open), None)
+        if first is None or first.end is None or first.n_heard < times:
+            return None
+        return Span(first.name, first.start, first.end)
+
+    def given_away(self, name: str) -> None:
+        """Its words come from elsewhere, if at all."""
+        self._open = [u for u in self._open if u.name != name]
 
     def span(self, wire_name: str) -> Span | None:
         """Such a one."""

@@ -284,9 +284,10 @@ class World:
 
     def ears_are_lost(self) -> None:
         if self.tape.byte() % 4 == 0:
-            self.stale += sorted(self.wordless)
+            lost = sorted(self.wordless)
             self.wordless.clear()
-            self.give(sig.EarsLost("away"))
+            self.give(sig.EarsLost("away"))  # recordings that are kept are heard once more
+            self.stale += [name for name in lost if name not in self.wordless]
 
     # Thinking and speaking.
 

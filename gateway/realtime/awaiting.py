@@ -88,25 +88,33 @@ class Awaiting:
         return [*effects, *self._replies.words_are_lost(awaited.entry, reason)]
 
     def all_lost(self, reason: str, late: Sequence[str] = ()) -> list[Effect]:
-        """No words come, but of those in `late`."""
-        kept = [self._awaited[name] for name in late if name in self._awaited]
+        """No words come, but of those in `late`, and of recordings that are kept: those are
+        heard once more."""
+        elsewhere = [self._awaited[name] for name in late if name in self._awaited]
         effects: list[Effect] = []
-        for utterance, awaited in list(self._awaited.items()):
-            if not any(awaited is one for one in kept):
-                effects += self.not_transcribed(utterance, reason)
+        for utterance, awaited in self._by_item():
+            if not any(awaited is one for one in elsewhere):
+                effects += self._again(utterance, awaited, reason)
         return effects
 
     def resumed(self) -> list[Effect]:
         """Whoever was to recognise them is gone: hear the recordings that are kept once more."""
         effects: list[Effect] = []
-        names = {id(a.entry): name for name, a in self._awaited.items() if a.entry.awaited}
-        for utterance in names.values():
-            pcm = bytes(self._awaited[utterance].entry.recording.pcm)
-            if pcm:
-                effects.append(do.Transcribe(utterance, pcm))
-            else:
-                effects += self.not_transcribed(utterance, LOST)
+        for utterance, awaited in self._by_item():
+            effects += self._again(utterance, awaited, LOST)
         return effects
+
+    def _by_item(self) -> list[tuple[str, Awaited]]:
+        """Those awaited, under the first of their names each."""
+        found: dict[int, tuple[str, Awaited]] = {}
+        for name, awaited in self._awaited.items():
+            if awaited.entry.awaited:
+                found.setdefault(id(awaited.entry), (name, awaited))
+        return list(found.values())
+
+    def _again(self, utterance: str, awaited: Awaited, reason: str) -> list[Effect]:
+        pcm = bytes(awaited.entry.recording.pcm)
+        return [do.Transcribe(utterance, pcm)] if pcm else self.not_transcribed(utterance, reason)
 
     def _take(self, utterance: str) -> Awaited | None:
         """Whose words these are; nobody waits for them any more."""

@@ -86,7 +86,7 @@ def test_times_of_segments_count_from_the_utterance():
 
 def test_a_session_stream_begins_with_whose_it_is_and_where():
     with logs.bound(tenant_id="acme", session_id="sess_1"):
-        config = opening(Listening(None, language="de"), "base.en", attempt=2, from_sample=480)
+        config = opening(Listening(None, language="de"), "base.en", 2, 480)
     assert (config.session.tenant_id, config.session.session_id) == ("acme", "sess_1")
     assert (config.session.attempt, config.resume_from_sample) == (2, 480)
     assert (config.recognition.model, config.recognition.language_code) == ("base.en", "de")

@@ -89,6 +89,18 @@ def test_what_the_client_ends_begins_where_the_last_utterance_ended():
     ]
 
 
+def test_an_utterance_that_two_streams_have_heard_can_be_given_away(utterances):
+    name = utterances.begins("u1", stream=1, at=100)
+    utterances.ends("u1", at=200)
+    assert utterances.tried(2) is None
+    utterances.hear_again()
+    assert utterances.tried(2) is None, "the second one has not heard it yet"
+    utterances.begins("u1", stream=2, at=100)
+    assert utterances.tried(2) == Span(name, 100, 200)
+    utterances.given_away(name)
+    assert not utterances
+
+
 def test_speech_that_is_broken_off_ends_there(utterances):
     assert utterances.broken_off(at=100) is None
     name = utterances.begins("u1", stream=1, at=100)

@@ -111,6 +111,12 @@ def test_all_are_lost_at_once(room):
     assert not room.awaiting
 
 
+def test_a_recording_that_is_kept_is_not_lost(room):
+    room.add("u", sound=pcm(20))
+    assert room.awaiting.all_lost("away") == [do.Transcribe("u", pcm(20))]
+    assert room.awaiting
+
+
 def test_words_that_come_later_are_not_lost_under_any_of_their_names(room):
     late = room.add("u")
     room.awaiting.also("spoken", "u")
