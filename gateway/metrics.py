@@ -30,6 +30,12 @@ FIRST_AUDIO = Histogram(
     buckets=LATENCY_BUCKETS_S,
 )
 REPLIES = Counter("gateway_replies", "Replies by how they ended.", ["status"])
+CANCEL = Histogram(
+    "gateway_cancel_seconds",
+    "From a reply cancelled to its last frame out (silence), and to all let go (idle).",
+    ["until"],
+    buckets=(0.001, 0.0025, *LATENCY_BUCKETS_S),
+)
 SPEECH_BREAKS = Counter("gateway_speech_breaks", "Replies that lost who spoke them, each time.")
 SLOW_CLIENTS = Counter("gateway_slow_clients", "Clients hung up on because they did not read.")
 FACTS_WAITING = Gauge("gateway_facts_waiting", "Facts that Redis has not taken yet.")
