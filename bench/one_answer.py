@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from typing import Any, Self
 
 from aiohttp import web
@@ -72,13 +73,14 @@ class OneAnswer:
 
     async def _answer(self, request: web.Request, rest: str) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        await asyncio.sleep(self._first_s)
-        for piece in _words(rest):
-            await response.write(_chunk({"content": piece}, None))
-            await asyncio.sleep(self._pause_s)
-        await response.write(_chunk({}, "stop"))
-        await response.write(b"data: [DONE]\n\n")
+        with suppress(ConnectionResetError):  # who asked has hung up
+            await response.prepare(request)
+            await asyncio.sleep(self._first_s)
+            for piece in _words(rest):
+                await response.write(_chunk({"content": piece}, None))
+                await asyncio.sleep(self._pause_s)
+            await response.write(_chunk({}, "stop"))
+            await response.write(b"data: [DONE]\n\n")
         return response
 
     def _written(self, messages: list[dict[str, Any]]) -> int:

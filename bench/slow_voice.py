@@ -19,6 +19,7 @@ class SlowVoice:
     """Hums. What it does is noted by the voice that is asked for: give every caller its own."""
 
     sample_rate_hz = RATE_HZ
+    most_chars = 300
     voices: Sequence[Voice] = (Voice("hum", "Hum", ("en-us",)),)
 
     def __init__(self, share: float) -> None:

@@ -96,12 +96,12 @@ def _frames(number: int) -> itertools.cycle[bytes]:
     """The recordings one after another, each with its pause; every talker begins elsewhere."""
     pause = bytes(round(PAUSE_S / FRAME_S) * FRAME_BYTES)
     names = [RECORDINGS[(number + i) % len(RECORDINGS)] for i in range(len(RECORDINGS))]
-    sound = b"".join(_recording(name) + pause for name in names)
+    sound = b"".join(recording(name) + pause for name in names)
     whole = len(sound) // FRAME_BYTES * FRAME_BYTES
     return itertools.cycle(sound[at : at + FRAME_BYTES] for at in range(0, whole, FRAME_BYTES))
 
 
-def _recording(name: str) -> bytes:
+def recording(name: str) -> bytes:
     with wave.open(str(DATA / f"{name}.wav")) as file:
         pcm: bytes = file.readframes(file.getnframes())
         return pcm

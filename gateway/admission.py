@@ -68,6 +68,11 @@ def resumption(query: Mapping[str, str], headers: Mapping[str, str]) -> Resumpti
     return None
 
 
+def begins(query: Mapping[str, str], headers: Mapping[str, str]) -> bool:
+    """Whether a client wants a new session."""
+    return resumption(query, headers) is None and call_id(query) is None
+
+
 def call_id(query: Mapping[str, str]) -> str | None:
     """The running session that a client wants to join, beside its own client; None if it does
     not want that."""

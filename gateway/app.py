@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from redis.asyncio import Redis
 
-from gateway import draining, handshake, models, prompts, revocation
+from gateway import draining, handshake, metrics, models, prompts, revocation
 from gateway.allowance import Allowance, LocalAllowance, SameForAll
 from gateway.auth import DOORMAN, Doorman, Keyring
 from gateway.backends import Backends
@@ -52,8 +52,9 @@ from gateway.sessions.sweeper import sweep_forever
 from gateway.shared import GATEWAY, Gateway
 from gateway.sideband import Sidebands
 from gateway.spool import Spool
-from mesh.dial import Link
+from mesh.pool import Pool
 from mesh.redis import connect
+from mesh.registry import Registry
 
 SECRETS_A_MINUTE = 600  # of one tenant; with the bytes they may hold, what Redis can bear
 SECRET_BYTES_A_MINUTE = 4 << 20
@@ -116,9 +117,9 @@ def build(config: Config, parts: Parts | None = None) -> web.Application:
     # up is the process's main one, and if what runs here fails, that one should end.
     async def run(app: web.Application) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as tasks:
-            gateway, links = _assemble(config, files, tasks, servers)
+            gateway, pools = _assemble(config, files, tasks, servers)
             app[GATEWAY], app[DOORMAN] = gateway, gateway.doorman
-            running = [tasks.create_task(work, name=name) for name, work in _works(gateway, links)]
+            running = [tasks.create_task(work, name=name) for name, work in _works(gateway, pools)]
             try:
                 yield
             finally:
@@ -126,8 +127,8 @@ def build(config: Config, parts: Parts | None = None) -> web.Application:
                 await gateway.sidebands.relay.flush(timeout_s=_LAST_NOTICES_S)
                 for task in running:
                     task.cancel()
-                for link in links:
-                    await link.close()
+                for pool in pools:
+                    await pool.close()
                 await gateway.secrets.close()
                 await gateway.keeper.store.aclose()
                 await redis.aclose()
@@ -145,6 +146,7 @@ def build(config: Config, parts: Parts | None = None) -> web.Application:
 class Servers:
     """What is outside of this process."""
 
+    redis: Redis
     backends: Backends | None
     recorder: Recorder
     secrets: Secrets
@@ -159,6 +161,7 @@ def _servers(config: Config, files: Files, redis: Redis, parts: Parts) -> Server
     url = config.redis_url
     local = LocalAllowance(files.limits, time.monotonic)
     return Servers(
+        redis,
         parts.backends,
         parts.recorder or Recorder(connect(url), spool),
         parts.secrets or RedisSecrets(connect(url)),
@@ -174,13 +177,15 @@ def _abandoned_after_s(config: Config) -> float:
 
 def _assemble(
     config: Config, files: Files, tasks: asyncio.TaskGroup, servers: Servers
-) -> tuple[Gateway, tuple[Link, ...]]:
-    mesh, links = (servers.backends, ()) if servers.backends else _mesh(config, tasks)
+) -> tuple[Gateway, tuple[Pool, ...]]:
+    mesh, pools = (
+        (servers.backends, ()) if servers.backends else _mesh(config, tasks, servers.redis)
+    )
     keeper = Keeper(servers.store, ttl_s=config.resume_s)
 
     def ready() -> dict[str, bool]:
         redis = servers.recorder.is_well and keeper.is_well
-        return {**{link.tier: link.serving for link in links}, "redis": redis}
+        return {**{pool.tier: pool.serving for pool in pools}, "redis": redis}
 
     gateway = Gateway(
         config=config,
@@ -193,18 +198,19 @@ def _assemble(
         recorder=servers.recorder,
         backends=mesh,
         wheel=Wheel(),
-        ready=ready if links else lambda: {},
+        ready=ready if pools else lambda: {},
+        is_full=lambda: any(pool.is_full for pool in pools),
         keeper=keeper,
         sidebands=Sidebands(servers.store, Relay(servers.store), strict=config.strict_ga),
         lobby=Lobby(config, keeper, files.opener, files.models),
         connects=ConnectLimit(config.connects_per_s, time.monotonic),
         trusted=[ipaddress.ip_network(net) for net in config.trusted_proxies],
     )
-    return gateway, links
+    return gateway, pools
 
 
 def _works(
-    gateway: Gateway, links: tuple[Link, ...]
+    gateway: Gateway, pools: tuple[Pool, ...]
 ) -> list[tuple[str, Coroutine[Any, Any, None]]]:
     """What goes on as long as the process serves."""
     store, recorder, sidebands = gateway.keeper.store, gateway.recorder, gateway.sidebands
@@ -233,24 +239,33 @@ def _works(
         ("sidebands", sidebands.run()),
         ("revocation", revoking),
         ("sweeper", sweeping),
-        *((f"watch {link.tier}", link.watch()) for link in links),
+        *((f"pool of {pool.tier}", pool.run()) for pool in pools),
     ]
 
 
-def _mesh(config: Config, tasks: asyncio.TaskGroup) -> tuple[Backends, tuple[Link, ...]]:
-    links = (
-        Link("stt", config.stt_target),
-        Link("tts", config.tts_target),
-        Link("llm", config.llm_target),
+def _mesh(
+    config: Config, tasks: asyncio.TaskGroup, redis: Redis
+) -> tuple[Backends, tuple[Pool, ...]]:
+    pools = (
+        Pool("stt", config.stt_target, Registry(redis, "stt")),
+        Pool("tts", config.tts_target, Registry(redis, "tts")),
+        Pool("llm", config.llm_target, Registry(redis, "llm")),
     )
+    for pool in pools:
+        _measure(pool)
     backends = MeshBackends(
-        links,
+        pools,
         tasks,
         patience_s=config.stt_patience_s,
         tts_patience_s=config.tts_patience_s,
         llm_timeout_s=config.llm_timeout_s,
     )
-    return backends, links
+    return backends, pools
+
+
+def _measure(pool: Pool) -> None:
+    metrics.WORKERS_KNOWN.labels(pool.tier).set_function(lambda: len(pool.workers))
+    metrics.WORKERS_USABLE.labels(pool.tier).set_function(lambda: pool.n_usable)
 
 
 async def _hang_up(app: web.Application) -> None:

@@ -31,14 +31,15 @@ class Config:
     )
     """Least severe log lines to write: DEBUG, INFO, WARNING or ERROR."""
 
-    stt_target: str = "127.0.0.1:50051"
-    """gRPC target of speech recognition, e.g. `dns:///stt:50051`."""
+    stt_target: tuple[str, ...] = ("127.0.0.1:50051",)
+    """gRPC targets of speech recognition, e.g. `dns:///stt:50051`. Workers that are listed in
+    Redis are found without them."""
 
-    tts_target: str = "127.0.0.1:50052"
-    """gRPC target of speech synthesis."""
+    tts_target: tuple[str, ...] = ("127.0.0.1:50052",)
+    """gRPC targets of speech synthesis."""
 
-    llm_target: str = "127.0.0.1:50053"
-    """gRPC target of the language tier."""
+    llm_target: tuple[str, ...] = ("127.0.0.1:50053",)
+    """gRPC targets of the language tier."""
 
     redis_url: str = field(
         default="redis://127.0.0.1:6379/0", metadata={"env": "REDIS_URL", "secret": True}
@@ -145,6 +146,9 @@ class Config:
 
     llm_timeout_s: float = field(default=30.0, metadata={"ge": 1})
     """How long the language tier may take for one reply, all in all."""
+
+    apology: str = "Sorry, I cannot think right now. Please try again in a moment."
+    """What is spoken instead of an answer when no language model can be had. Empty is nothing."""
 
     drain_s: float = field(default=30.0, metadata={"ge": 0})
     """How long replies may go on after SIGTERM; then they go on at another gateway."""

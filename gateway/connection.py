@@ -176,6 +176,7 @@ class Connection:
             if isinstance(event, sig.SpeechStopped):
                 self._await_words(event.utterance)
         effects = self._session.receive(event)
+        self._replies.start(() if self._is_leaving else effects, self._tasks, self)
         after = self.kept.note(event, effects, raw)
         for effect in effects:
             if not self._is_leaving:
@@ -201,8 +202,7 @@ class Connection:
                 work = self._words.transcribe(effect, self._ears.how, self.take)
                 self._tasks.create_task(work, name=f"transcribe {effect.utterance}")
             case do.StartReply():
-                self._watch.replying(effect.response_id)
-                self._replies.start(effect, self._tasks, self)
+                self._watch.replying(effect.response_id)  # it has started
             case do.StopReply(response_id):
                 self._replies.stop(response_id)
                 self._outbox.drop_audio(response_id)

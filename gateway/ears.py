@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import assert_never
 
+from gateway import metrics
 from gateway.backends import Backends, Microphone
 from gateway.flag import Flag
 from gateway.realtime import effects as do
@@ -93,6 +94,7 @@ class Ears:
                 self._drop()
                 error = first_of(lost)
                 log.warning("recognition lost", extra={"reason": error.detail})
+                metrics.EARS_LOST.inc()
                 report(sig.EarsLost(told(error)))
 
     async def _listen(self, report: Callable[[sig.Signal], None]) -> None:

@@ -42,7 +42,7 @@ async def realtime(request: web.Request) -> web.StreamResponse:
     """The WebSocket. What is wrong with the request is said on it: browsers see no status."""
     gateway = request.app[GATEWAY]
     began_s, call_id = time.perf_counter(), admission.call_id(request.query)
-    if (wait_s := _no_room(gateway)) is not None:
+    if (wait_s := _no_room(gateway, request)) is not None:
         return web.json_response(
             answers.body(admission.FULL),
             status=503,
@@ -72,7 +72,7 @@ async def realtime(request: web.Request) -> web.StreamResponse:
     return ws
 
 
-def _no_room(gateway: Gateway) -> float | None:
+def _no_room(gateway: Gateway, request: web.Request) -> float | None:
     """Seconds to wait, if nobody can be let in now."""
     if gateway.is_closed or len(gateway.open) >= gateway.config.max_sessions:
         metrics.HANDSHAKES.labels("full").inc()
@@ -80,6 +80,9 @@ def _no_room(gateway: Gateway) -> float | None:
     if not gateway.keeper.is_well:
         metrics.HANDSHAKES.labels("degraded").inc()
         return 1.0
+    if gateway.is_full() and admission.begins(request.query, request.headers):
+        metrics.HANDSHAKES.labels("no_worker").inc()
+        return 1.0  # who is in keeps its place, also when it comes back
     wait_s = gateway.connects.take()
     if wait_s is not None:
         metrics.HANDSHAKES.labels("limited").inc()
@@ -205,6 +208,7 @@ async def _serve(
                 gateway.backends.with_profile(guest.wanted.profile),
                 gateway.wheel,
                 config.lead_ms / 1000,
+                config.apology,
             ),
             meter=Share(gateway.allowance, kept.meta.tenant),
             facts=facts,

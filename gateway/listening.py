@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import RATE_HZ
 from gateway.recognition import FORMAT, endpointing, ms, recognition, transcribed
-from gateway.streams import Stream
+from gateway.streams import Dial, Stream
 from gateway.utterances import Utterances
 from mesh import log as logs
 from mesh.errors import MeshError, Overloaded, Rejected, Unavailable
@@ -32,6 +32,7 @@ _MOST_UNSENT = 10 * RATE_HZ  # samples that wait for a stream; what comes then w
 log = logging.getLogger(__name__)
 
 Call = Stream[pb.StreamingRecognizeRequest, pb.StreamingRecognizeResponse]
+Dialling = Dial[pb.StreamingRecognizeRequest, pb.StreamingRecognizeResponse]
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class _Kept:
 class MeshMicrophone:
     def __init__(
         self,
-        dial: Callable[[], Call],
+        dial: Dialling,
         how: Listening,
         from_sample: int,
         patience_s: float,
@@ -114,6 +115,7 @@ class MeshMicrophone:
         async for news in call:
             if news.WhichOneof("payload") != "ready":  # one that only starts is no help
                 self._away_since_s = None
+                self._dial.worked()
             for signal in self._take(news):
                 yield signal
             await self._write()
@@ -122,10 +124,13 @@ class MeshMicrophone:
         raise Unavailable("the stream ended", tier="stt")
 
     async def _rest(self, error: MeshError) -> None:
-        """Wait before the next stream; raises the error when patience is over."""
+        """Wait before the next stream, unless another worker can have it; raises the error when
+        patience is over."""
         now_s = asyncio.get_running_loop().time()
         if self._away_since_s is None:
             self._away_since_s = now_s
+        if self._dial.has_other:
+            return
         if now_s - self._away_since_s >= self._patience_s:
             raise error
         await asyncio.sleep(_AGAIN_S)

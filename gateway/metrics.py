@@ -30,13 +30,18 @@ FIRST_AUDIO = Histogram(
     buckets=LATENCY_BUCKETS_S,
 )
 REPLIES = Counter("gateway_replies", "Replies by how they ended.", ["status"])
+DEGRADED_REPLIES = Counter(
+    "gateway_degraded_replies",
+    "Replies that a part of the mesh was missing for: no_llm, no_tts, or worse_voice.",
+    ["what"],
+)
+EARS_LOST = Counter("gateway_ears_lost", "Times that a session was not heard any more.")
 CANCEL = Histogram(
     "gateway_cancel_seconds",
     "From a reply cancelled to its last frame out (silence), and to all let go (idle).",
     ["until"],
     buckets=(0.001, 0.0025, *LATENCY_BUCKETS_S),
 )
-SPEECH_BREAKS = Counter("gateway_speech_breaks", "Replies that lost who spoke them, each time.")
 SLOW_CLIENTS = Counter("gateway_slow_clients", "Clients hung up on because they did not read.")
 FACTS_WAITING = Gauge("gateway_facts_waiting", "Facts that Redis has not taken yet.")
 FACTS_DROPPED = Counter("gateway_facts_dropped", "Facts lost because Redis was away too long.")
@@ -65,3 +70,11 @@ SIDEBANDS = Gauge("gateway_sidebands", "Open sidebands.")
 NOTICES = Counter("gateway_notices", "What was told to gateway processes, of sidebands.")
 NOTICES_DROPPED = Counter("gateway_notices_dropped", "What could not be told to them.")
 MOVED = Counter("gateway_moved", "Sessions that another gateway took over.")
+WORKERS_KNOWN = Gauge("gateway_workers_known", "Workers of a tier that are known.", ["tier"])
+WORKERS_USABLE = Gauge("gateway_workers_usable", "Those of them that can be called now.", ["tier"])
+FAILOVER = Histogram(
+    "gateway_failover_seconds",
+    "From the failure of a stream to the first answer of the one that replaces it.",
+    ["tier"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 0.6, 1, 3, 10),
+)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.backends import Backends, Speech
-from gateway.pacer import Track, Wheel
+from gateway import metrics
+from gateway.aloud import Aloud
+from gateway.backends import Backends
+from gateway.pacer import Wheel
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import StartReply
 from gateway.realtime.refusals import CLIENT_ERROR, SERVER_ERROR
 from gateway.told import told
-from mesh.errors import MeshError, first_of
+from mesh.errors import MeshError, Rejected, first_of
 
 _TYPES = {
     "insufficient_quota": "insufficient_quota",
@@ -33,6 +34,11 @@ class Stage:
     backends: Backends
     wheel: Wheel
     lead_s: float
+    apology: str = ""
+    """What is said instead of an answer when there is no model; empty is nothing."""
+
+
+Ended = sig.ReplyEnded | sig.ReplyFailed
 
 
 class Audience(Protocol):
@@ -47,76 +53,74 @@ class Audience(Protocol):
 
 async def run(start: StartReply, stage: Stage, audience: Audience) -> None:
     """Run one reply to its end, reporting as it goes. Cancel the task to stop it."""
-    try:
-        if start.voice is None:
-            ended = await _think(start, stage, audience, None)
-        else:
-            ended = await _think_aloud(start, stage, audience)
-    except* MeshError as failed:
-        error = first_of(failed)
-        code = error.code or f"{error.tier or 'mesh'}_{error.status.name.lower()}"
-        about = {"response_id": start.response_id, "code": code, "reason": error.detail}
-        log.warning("reply failed", extra=about)
-        type_ = _TYPES.get(code, SERVER_ERROR)
-        audience.take(sig.ReplyFailed(start.response_id, code, told(error), type_))
+    if start.voice is None:
+        ended = await _think(start, stage, audience, None)
     else:
-        audience.take(ended)
+        ended = await _think_aloud(start, stage, audience)
+    audience.take(ended)
 
 
-async def _think_aloud(start: StartReply, stage: Stage, audience: Audience) -> sig.ReplyEnded:
+async def _think_aloud(start: StartReply, stage: Stage, audience: Audience) -> Ended:
     begun = start.begun
     if begun and begun.ended and not begun.text[begun.from_char :].strip():
         return begun.ended
-    async with stage.backends.speak(start) as speech, asyncio.TaskGroup() as tasks:
-        thinking = tasks.create_task(_think(start, stage, audience, speech), name="think")
-        tasks.create_task(_speak(start, stage, audience, speech), name="speak")
+    aloud = Aloud(start, stage.backends, audience.take, wheel=stage.wheel, lead_s=stage.lead_s)
+    async with asyncio.TaskGroup() as tasks:
+        thinking = tasks.create_task(_think(start, stage, audience, aloud), name="think")
+        speaking = tasks.create_task(aloud.run(), name="speak")
+        await asyncio.wait({thinking})  # so that both are stopped at once
+        if not aloud.has_words:
+            speaking.cancel()  # calls do not wait for a voice that has nothing to say
     return thinking.result()
 
 
-async def _think(
-    start: StartReply, stage: Stage, audience: Audience, speech: Speech | None
-) -> sig.ReplyEnded:
-    ended = sig.ReplyEnded(start.response_id, sig.Tokens())
-    if (begun := start.begun) is not None:
-        if speech is not None and (rest := begun.text[begun.from_char :]):
-            await speech.say(rest)
-        if begun.ended is not None:
-            return await _thought(begun.ended, audience, speech)
-    async with stage.backends.think(start) as thoughts:
-        async for thought in thoughts:
-            if isinstance(thought, sig.ReplyEnded):
-                ended = thought
-                continue
-            audience.take(thought)
-            if speech is not None and isinstance(thought, sig.ReplyText):
-                await speech.say(thought.delta)
-            await audience.room()
-        return await _thought(ended, audience, speech)
+async def _think(start: StartReply, stage: Stage, audience: Audience, aloud: Aloud | None) -> Ended:
+    begun = start.begun
+    if begun is not None and aloud is not None and (rest := begun.text[begun.from_char :]):
+        await aloud.say(rest)
+    if begun is not None and begun.ended is not None:
+        return await _thought(begun.ended, audience, aloud)
+    is_silent = begun is None or not begun.text
+    try:
+        async with stage.backends.think(start) as thoughts:
+            ended = sig.ReplyEnded(start.response_id, sig.Tokens())
+            async for thought in thoughts:
+                if isinstance(thought, sig.ReplyEnded):
+                    ended = thought
+                    continue
+                is_silent = False
+                audience.take(thought)
+                if aloud is not None and isinstance(thought, sig.ReplyText):
+                    await aloud.say(thought.delta)
+                await audience.room()
+            return await _thought(ended, audience, aloud)
+    except* MeshError as errors:
+        error = first_of(errors)
+    failed = _failed(start, error)
+    is_outage = not isinstance(error, Rejected) and failed.type != CLIENT_ERROR
+    if is_outage:
+        metrics.DEGRADED_REPLIES.labels("no_llm").inc()
+    return await _thought(failed, audience, aloud, stage.apology * (is_silent and is_outage))
 
 
 async def _thought(
-    ended: sig.ReplyEnded, audience: Audience, speech: Speech | None
-) -> sig.ReplyEnded:
-    """The model has ended: what it said is still spoken."""
-    if speech is not None:
+    ended: Ended, audience: Audience, aloud: Aloud | None, notice: str = ""
+) -> Ended:
+    """The model has ended. What it said, or the notice if it could not, is still spoken."""
+    if aloud is None:
+        return ended
+    if isinstance(ended, sig.ReplyEnded):
         audience.take(sig.ReplyThought(ended.response_id, ended))
-        await speech.finish()
+    elif notice or aloud.has_words:
+        audience.take(sig.ReplyFailing(ended.response_id, ended, notice))
+    if notice:
+        await aloud.say(notice)
+    await aloud.finish()
     return ended
 
 
-async def _speak(start: StartReply, stage: Stage, audience: Audience, speech: Speech) -> None:
-    def send(frame: bytes) -> None:
-        audience.take(sig.ReplyAudio(start.response_id, frame))
-
-    track = Track(stage.wheel, send, stage.lead_s)
-    stage.wheel.join(track)
-    try:
-        async with aclosing(aiter(speech)) as sounds:  # stops synthesis while thinking stops, too
-            async for sound in sounds:
-                if isinstance(sound, sig.ReplyAudio):
-                    await track.add(sound.pcm)
-                else:
-                    audience.take(sound)
-        await track.drain()
-    finally:
-        stage.wheel.leave(track)
+def _failed(start: StartReply, error: MeshError) -> sig.ReplyFailed:
+    code = error.code or f"{error.tier or 'mesh'}_{error.status.name.lower()}"
+    about = {"response_id": start.response_id, "code": code, "reason": error.detail}
+    log.warning("reply failed", extra=about)
+    return sig.ReplyFailed(start.response_id, code, told(error), _TYPES.get(code, SERVER_ERROR))

@@ -40,6 +40,8 @@ class Gateway:
     wheel: Wheel
     ready: Callable[[], Mapping[str, bool]]
     """What a whole turn needs → whether it is there."""
+    is_full: Callable[[], bool]
+    """Whether a tier has no room on any worker."""
     keeper: Keeper
     lobby: Lobby
     sidebands: Sidebands

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 
 from gateway import garbage, metrics, reply
-from gateway.realtime.effects import StartReply
+from gateway.realtime.effects import Effect, StartReply
 from gateway.reply import Audience, Stage
 
 _IDLE = metrics.CANCEL.labels("idle")
@@ -25,7 +26,16 @@ class Replies:
         """Whether any runs."""
         return bool(self._running)
 
-    def start(self, start: StartReply, tasks: asyncio.TaskGroup, audience: Audience) -> None:
+    def start(
+        self, effects: Iterable[Effect], tasks: asyncio.TaskGroup, audience: Audience
+    ) -> None:
+        """Start those that are to be. Do it before all else that is to be done: tasks run in the
+        order in which they were started, and to keep and to send things takes its time."""
+        for effect in effects:
+            if isinstance(effect, StartReply):
+                self._start(effect, tasks, audience)
+
+    def _start(self, start: StartReply, tasks: asyncio.TaskGroup, audience: Audience) -> None:
         rid = start.response_id
         task = tasks.create_task(reply.run(start, self._stage, audience), name=rid)
         self._running[rid] = task

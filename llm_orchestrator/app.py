@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 
+from llm_orchestrator import tools
 from llm_orchestrator.catalogue import Catalogue
 from llm_orchestrator.config import Config
 from llm_orchestrator.engines import ENGINES
@@ -17,7 +18,9 @@ from llm_orchestrator.mcp_policy import Policy
 from llm_orchestrator.orchestration import Orchestrator, Timeouts
 from llm_orchestrator.providers import Providers
 from llm_orchestrator.servicer import LlmServicer
+from llm_orchestrator.tool_calls import Limits, Toolbox
 from mesh import chain
+from mesh.registration import Listing
 from mesh.serve import Server, run, until_stopped
 from ovos.llm.v1 import llm_pb2_grpc
 
@@ -44,18 +47,24 @@ async def running(config: Config, providers: Providers) -> AsyncIterator[Server]
     """The tier, listening. Health says SERVING once `Watch` has seen a provider.
 
     Leaving stops it; whoever wants to drain does that first.
+
+    Raises:
+        NotInstalled: a tool that the settings name cannot be used.
     """
     timeouts = Timeouts(
         first_token_s=config.first_token_timeout_s,
         between_tokens_s=config.between_tokens_timeout_s,
+        failover_s=config.failover_timeout_s,
         overall_s=config.overall_timeout_s,
     )
+    toolbox = Toolbox(tools.load(config.tools), _tool_limits(config))
     servicer = LlmServicer(
         Orchestrator(providers, timeouts),
         Catalogue(providers),
         worker_id=lambda: server.worker_id,
         max_streams=config.max_streams,
         style_hint=config.style_hint,
+        toolbox=toolbox,
         mcp_policy=Policy(config.mcp_allowed),
         mcp_max_calls=config.mcp_max_calls,
     )
@@ -71,6 +80,7 @@ async def running(config: Config, providers: Providers) -> AsyncIterator[Server]
         services=[SERVICE],
         drain_s=config.drain_s,
         load=servicer.load,
+        engines=lambda: [p.name for p in providers.all if p.engine.available],
         max_message_bytes=MAX_MESSAGE_BYTES,
     )
     await server.start()
@@ -80,6 +90,15 @@ async def running(config: Config, providers: Providers) -> AsyncIterator[Server]
         await server.stop()
         for provider in providers.all:
             await provider.engine.close()
+
+
+def _tool_limits(config: Config) -> Limits:
+    return Limits(
+        timeout_s=config.tool_timeout_s,
+        max_rounds=config.tool_max_rounds,
+        max_output_bytes=config.tool_max_output_bytes,
+        max_threads=config.tool_max_threads,
+    )
 
 
 async def serve(config: Config) -> None:
@@ -96,7 +115,13 @@ async def serve(config: Config) -> None:
             await until_stopped(server)
             keeping.cancel()
 
-    await run(running(config, providers), config.host, config.metrics_port, until=until)
+    await run(
+        running(config, providers),
+        config.host,
+        config.metrics_port,
+        listing=Listing(config.redis_url, config.advertised_address),
+        until=until,
+    )
 
 
 def announce(wanted: Sequence[str], there: Sequence[str], absent: Mapping[str, str]) -> None:

@@ -45,7 +45,7 @@ class ChatCompletions(ABC):
     """A provider behind an SDK of OpenAI's making: all of an engine but what is particular
     to one provider, which a subclass says in `particulars`."""
 
-    available = True
+    available = goes_on = True
 
     def __init__(
         self,

@@ -27,6 +27,13 @@ class Config:
     drain_s: float = field(default=30.0, metadata={"ge": 0})
     """How long open streams may run on after SIGTERM."""
 
+    redis_url: str = field(default="", repr=False, metadata={"env": "REDIS_URL", "secret": True})
+    """Redis where gateways look for workers; empty: they know this one by its address."""
+
+    advertised_address: str = ""
+    """Where gateways reach this worker, as `host:port`; empty: where it listens or, if that is
+    everywhere, the address from which it reaches Redis."""
+
     max_streams: int = field(default=500, metadata={"ge": 1})
     """Responses written at a time; the next are refused so that they go elsewhere."""
 
@@ -38,8 +45,11 @@ class Config:
     first_token_timeout_s: float = field(default=3.0, metadata={"ge": 0.05})
     """How long a provider may take to its first token before the next one is tried."""
 
-    between_tokens_timeout_s: float = field(default=5.0, metadata={"ge": 0.05})
-    """How long a provider may pause inside an answer before it counts as failed."""
+    between_tokens_timeout_s: float = field(default=2.5, metadata={"ge": 0.05})
+    """How long a provider may pause inside an answer before the next one goes on with it."""
+
+    failover_timeout_s: float = field(default=4.8, metadata={"ge": 0.1})
+    """How long a caller waits for the next word in all, whoever is asked for it."""
 
     overall_timeout_s: float = field(default=30.0, metadata={"ge": 0.1})
     """How long one answer may take in all, over every provider tried."""
@@ -95,6 +105,21 @@ class Config:
 
     ollama_context_tokens: int = field(default=8192, metadata={"ge": 256})
     """Tokens that an Ollama model reads and writes at most; more of them need more memory."""
+
+    tools: tuple[str, ...] = ()
+    """Server-side tools that models may call, of those that installed packages bring."""
+
+    tool_timeout_s: float = field(default=10.0, metadata={"ge": 0.05})
+    """How long one call of a server-side tool may take."""
+
+    tool_max_rounds: int = field(default=5, metadata={"ge": 1})
+    """How often a model may see results of server-side tools and call again, in one response."""
+
+    tool_max_output_bytes: int = field(default=16384, metadata={"ge": 64})
+    """Of a server-side tool's result; what is longer is cut."""
+
+    tool_max_threads: int = field(default=32, metadata={"ge": 1})
+    """Server-side tools that are not async which run at a time; the next wait."""
 
     mcp_allowed: tuple[AllowedServer, ...] = ()
     """URLs of the MCP servers that clients may use, with what is below; https://*.a.com works."""

@@ -198,6 +198,10 @@ class Engine(Protocol):
     def context_tokens(self) -> int:
         """How much the model reads and writes at most, in tokens."""
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it can go on in the middle of another model's sentence."""
+
     def generate(self, request: Request) -> AsyncGenerator[News, None]:
         """Write one response.
 

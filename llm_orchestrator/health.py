@@ -1,9 +1,14 @@
-"""Whether the tier serves: while any provider can answer."""
+"""Whether the tier serves: while any provider can answer.
+
+One that rests after failures cannot. Where all do, callers go to another worker, or are told at
+once; when the first rest is over the tier serves again, and a call is the trial.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from llm_orchestrator import metrics
 from llm_orchestrator.providers import Providers
@@ -24,7 +29,7 @@ class Watch:
                 tasks.create_task(provider.engine.refresh(), name=provider.name)
         for provider in self._providers.all:
             metrics.AVAILABLE.labels(provider.name).set(provider.available)
-        return [provider.name for provider in self._providers.all if provider.engine.available]
+        return [provider.name for provider in self._providers.all if provider.promises]
 
     async def tell(self, names: Sequence[str]) -> None:
         """Say SERVING while anybody is there."""
@@ -34,5 +39,9 @@ class Watch:
 
     async def keep(self, every_s: float) -> None:
         while True:
-            await asyncio.sleep(every_s)
+            rest_s = self._providers.next_change_s
+            with suppress(TimeoutError):
+                async with asyncio.timeout(every_s if rest_s is None else min(every_s, rest_s)):
+                    await self._providers.changed.wait()
+            self._providers.changed.clear()
             await self.tell(await self.look())

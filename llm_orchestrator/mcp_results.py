@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llm_orchestrator.tool_results import bounded
+
 MAX_OUTPUT_BYTES = 64 << 10
 """Of a tool's output; what is longer is cut, and says so at its end."""
 
@@ -51,7 +53,7 @@ def text_of(result: Any) -> str:
     text = "\n".join(filter(None, (_part(part) for part in result.content)))
     if not text and result.structured_content is not None:
         text = json.dumps(result.structured_content, ensure_ascii=False)
-    return _cut(text)
+    return bounded(text, MAX_OUTPUT_BYTES)
 
 
 def without_secrets(text: str, headers: Mapping[str, str]) -> str:
@@ -77,11 +79,3 @@ def _part(part: Any) -> str:
             return f"({part.uri})"
         case kind:
             return f"({kind}: {part.mime_type})"
-
-
-def _cut(text: str) -> str:
-    data = text.encode()
-    if len(data) <= MAX_OUTPUT_BYTES:
-        return text
-    head = data[:MAX_OUTPUT_BYTES].decode(errors="ignore")
-    return f"{head}\n(The rest of {len(data)} bytes was cut off.)"

@@ -17,8 +17,9 @@ FIRST_TOKEN = Histogram(
 )
 HANDOVERS = Counter(
     "llm_handovers",
-    "Responses that moved from one provider to another before their first token.",
-    ["failed", "serving"],
+    "Responses that moved from one provider to another, before their first token (start) or in"
+    " the middle of what they say.",
+    ["failed", "serving", "moment"],
 )
 FAILURES = Counter(
     "llm_provider_failures",
@@ -40,6 +41,17 @@ AVAILABLE = Gauge(
     "llm_provider_available",
     "1 while a provider is there and its breaker is closed.",
     ["provider"],
+)
+TOOL_CALLS = Counter(
+    "llm_tool_calls",
+    "Calls of server-side tools by how they ended: ok, failed, timeout, refused, cancelled.",
+    ["tool", "outcome"],
+)
+TOOL_SECONDS = Histogram(
+    "llm_tool_seconds",
+    "From a call of a server-side tool to its result.",
+    ["tool"],
+    buckets=LATENCY_BUCKETS_S,
 )
 MCP_REQUESTS = Counter(
     "llm_mcp_requests",

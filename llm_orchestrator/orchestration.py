@@ -1,38 +1,53 @@
-"""One answer from whoever can give it: the next provider takes over until the first token.
+"""One answer from whoever can give it: where a provider fails, the next one takes over.
 
-Why only until then: half an answer has been spoken by the time the second half fails. A
-failure after the first token is reported as it is.
+Before the first token the next one simply answers. In the middle of an answer it goes on from
+the text already written (see `continuation`), in the same stream; what becomes of calls then is
+told in `progress`.
+
+The times fit together so that a caller never waits longer than `failover_s` for a word or the
+error that says why none comes: a provider that is silent is given up after `first_token_s` or
+`between_tokens_s`, and all that are asked after it share the rest.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-import traceback
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from llm_orchestrator import metrics, tokens
-from llm_orchestrator.engine import Done, News, Repeated, Request, TruncationMode
+from llm_orchestrator.attempt import Limits, OutOfTime, Run
+from llm_orchestrator.engine import (
+    Done,
+    Finish,
+    News,
+    Request,
+    TruncationMode,
+    Usage,
+)
+from llm_orchestrator.progress import Progress, Stage
 from llm_orchestrator.providers import Attempt, Preference, Provider, Providers
 from llm_orchestrator.truncation import TOO_LONG, fitted
-from mesh.errors import MeshError, Rejected, TooSlow, Unavailable
+from mesh.errors import MeshError, Rejected, Unavailable
+
+SECOND_S = 1.0
+"""What a second provider gets at least, however long the first one may take."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A provider has begun to answer."""
+    """A provider has begun to answer, or goes on with an answer."""
 
     model: Preference
 
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """A provider failed before its first token; another one is asked."""
+    """A provider failed; another one is asked."""
 
     provider: str
     to: str
@@ -41,14 +56,11 @@ class Switched:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The provider failed in the middle of its answer. Nothing follows."""
+    """The answer broke and nobody could go on with it. Nothing follows."""
 
     provider: str
     error: MeshError
-
-
-class OutOfTime(TooSlow):
-    """The time for the whole answer is over. It says nothing about the provider."""
+    usage: Usage
 
 
 Event = Started | Switched | News | Failed
@@ -59,8 +71,13 @@ class Timeouts:
     """Limits in seconds."""
 
     first_token_s: float = 3.0
-    between_tokens_s: float = 5.0
+    between_tokens_s: float = 2.5
+    failover_s: float = 4.8
     overall_s: float = 30.0
+
+    def patience_s(self, first_s: float) -> float:
+        """How long a caller waits for the next word, over all providers that are asked."""
+        return max(self.failover_s, max(first_s, self.between_tokens_s) + SECOND_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,157 +102,174 @@ class Orchestrator:
     ) -> None:
         self._providers, self._timeouts, self._clock = providers, timeouts, clock
 
-    async def answer(self, ask: Ask) -> AsyncGenerator[Event, None]:
-        """The answer as it comes: Switched*, Started, news, and last Done or Failed.
+    def answer(self, ask: Ask) -> AsyncGenerator[Event, None]:
+        """The answer as it comes: Switched*, Started, news, again Switched and Started where
+        another provider goes on, and last Done or Failed. Usage is that of all of them.
 
         Raises:
             Rejected: no provider accepts this request.
-            OutOfTime: the caller's time was over first.
+            OutOfTime: the caller's time was over before the first token.
             Unavailable: no provider began to answer.
         """
-        overall_s = self._timeouts.overall_s
-        budget_s = overall_s if ask.budget_s is None else min(ask.budget_s, overall_s)
-        until_s = self._clock() + budget_s
-        attempts = iter(self._providers.plan(ask.preferences))
-        attempt = self._providers.next_of(attempts)
-        errors: list[MeshError] = []
-        while attempt is not None:
-            run = _Run(attempt, ask, self._timeouts, until_s=until_s, clock=self._clock)
-            async with aclosing(run.events()) as events:
-                async for event in events:
-                    yield event
-            if run.refusal is None:
-                return
-            if isinstance(run.refusal, OutOfTime):
-                raise run.refusal
-            if (
-                shorter := _shorter(attempt, ask.request, run.refusal)
-            ) and attempt.provider.allows():
-                attempt = shorter
-                continue
-            errors.append(run.refusal)
-            following = self._providers.next_of(attempts)
-            if following is not None:
-                yield _switched(attempt.provider, following.provider, run.refusal)
-            attempt = following
-        raise self._nobody(errors)
-
-    def _nobody(self, errors: Sequence[MeshError]) -> MeshError:
-        if not errors:
-            return self._providers.nobody()
-        if all(isinstance(error, Rejected) for error in errors):
-            # Of limits of the conversation, the one of the provider that was wanted most.
-            return next((error for error in errors if error.code == TOO_LONG), errors[-1])
-        details = "; ".join(error.detail for error in errors)
-        waits = [error.retry_after_s for error in errors if error.retry_after_s is not None]
-        return Unavailable(
-            f"no provider answered ({details})",
-            tier="llm",
-            retry_after_s=min(waits, default=None),
-            code=next((error.code for error in errors if error.code), ""),
-        )
+        return _Answer(ask, self._providers, self._timeouts, self._clock).events()
 
 
-class _Run:
-    """One provider's attempt at an answer."""
+class _Answer:
+    """One answer, whoever writes it."""
 
     def __init__(
-        self,
-        attempt: Attempt,
-        ask: Ask,
-        timeouts: Timeouts,
-        *,
-        until_s: float,
-        clock: Callable[[], float],
+        self, ask: Ask, providers: Providers, timeouts: Timeouts, clock: Callable[[], float]
     ) -> None:
-        self._attempt, self._provider = attempt, attempt.provider
-        self._request = replace(ask.request, model=attempt.model)
+        self._ask, self._providers, self._clock = ask, providers, clock
+        self._progress = Progress(ask.request)
         self._first_s = ask.first_token_s or timeouts.first_token_s
         self._between_s = timeouts.between_tokens_s
-        self._until_s, self._clock = until_s, clock
-        self._begun = False
-        self._error: MeshError | None = None
-
-    @property
-    def refusal(self) -> MeshError | None:
-        """Why it did not begin to answer, if it did not."""
-        return None if self._begun else self._error
+        self._patience_s = timeouts.patience_s(self._first_s)
+        self._waits_since_s = clock()
+        overall_s = timeouts.overall_s
+        budget_s = overall_s if ask.budget_s is None else min(ask.budget_s, overall_s)
+        self._until_s = self._waits_since_s + budget_s
+        self._usage = Usage()
+        self._errors: list[MeshError] = []
+        self._ended = False
+        self._speechless: Preference | None = None
+        """Who answered without a word, if somebody did."""
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        try:
-            async with aclosing(self._asked()) as stream:
-                news: News | Failed | None = await self._first(stream)
-                if news is None:
-                    return
-                yield Started(self._attempt.preference)
-                while True:
-                    if not isinstance(news, Repeated):
-                        yield news
-                    if isinstance(news, Done | Failed):
-                        return
-                    news = await self._more(stream)
-        finally:
-            self._judge()
+        attempts = iter(self._providers.plan(self._ask.preferences))
+        attempt = self._providers.next_of(attempts)
+        last = attempt
+        while attempt is not None:
+            async with aclosing(self._tried(attempt)) as events:
+                async for event in events:
+                    yield event
+            if self._ended:
+                return
+            last = attempt
+            attempt = self._shorter(last)
+            if attempt is None and (attempt := self._following(attempts)):
+                yield self._switched(last.provider, attempt.provider)
+        for event in self._end_of_chain(last):
+            yield event
 
-    async def _asked(self) -> AsyncGenerator[News, None]:
-        request = fitted(self._request, self._attempt.window)
-        async with aclosing(self._provider.engine.generate(request)) as stream:
-            async for news in stream:
-                yield news
-
-    async def _first(self, stream: AsyncGenerator[News, None]) -> News | None:
-        """The first token or whatever comes instead; None if the provider does not begin."""
-        started_s = self._clock()
-        try:
-            news = await self._next(stream, self._first_s)
-        except MeshError as error:
-            self._error = error
-            return None
-        metrics.FIRST_TOKEN.labels(self._provider.name).observe(self._clock() - started_s)
-        self._begun = True
-        return news
-
-    async def _more(self, stream: AsyncGenerator[News, None]) -> News | Failed:
-        try:
-            return await self._next(stream, self._between_s)
-        except MeshError as error:
-            self._error = error
-            return Failed(self._provider.name, error)
-
-    def _judge(self) -> None:
-        """Tell the breaker how it went: good if tokens came, until we or the end stopped it."""
-        if self._error is not None and not isinstance(self._error, OutOfTime):
-            self._provider.failed(self._error)
-        elif self._begun:
-            self._provider.succeeded()
+    def _end_of_chain(self, last: Attempt | None) -> Iterator[Event]:
+        if last is not None and self._progress.stage is not Stage.UNTOLD:
+            yield Failed(last.provider.name, _all_of(self._errors), self._usage)
+        elif self._speechless is not None:
+            yield Started(self._speechless)
+            yield Done(Finish.STOP, self._usage)
+        elif not self._errors:
+            raise self._providers.nobody()
         else:
-            self._provider.released()
+            raise self._with_hint(_all_of(self._errors))
 
-    async def _next(self, stream: AsyncGenerator[News, None], limit_s: float) -> News:
-        """
+    async def _tried(self, attempt: Attempt) -> AsyncGenerator[Event, None]:
+        """What comes of an attempt. Unless the answer has ended, `_errors` says last why not.
+
         Raises:
-            MeshError: the provider failed, whatever it raised.
+            OutOfTime: before anything was told.
         """
-        name = self._provider.name
-        left_s = min(limit_s, self._until_s - self._clock())
+        run = Run(attempt, self._progress.next(), self._limits(), self._clock)
+        begun = False
         try:
-            async with asyncio.timeout(max(0.0, left_s)):
-                return await anext(stream)
-        except MeshError:
-            raise
-        except TimeoutError as error:
-            if left_s < limit_s:
-                raise OutOfTime("the time for this answer is over", tier="llm") from error
-            raise TooSlow(f"{name} sent nothing for {limit_s:g} s") from error
-        except StopAsyncIteration as error:
-            raise Unavailable(f"{name} broke off its answer") from error
-        except Exception as error:
-            # SDKs raise what they like, and the next provider can still answer. The message
-            # may quote the conversation, so the log gets only the place.
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{frame.name}, line {frame.lineno} of {frame.filename}"
-            log.error("provider raised", extra={"provider": name, "place": place})
-            raise Unavailable(f"{name} failed: {type(error).__name__}") from error
+            async with aclosing(run.news()) as stream:
+                async for news in stream:
+                    if isinstance(news, Done) and (no_answer := self._no_answer(attempt, news)):
+                        raise no_answer
+                    if not begun:
+                        begun = True
+                        yield Started(attempt.preference)
+                    for event in self._told(news):
+                        yield event
+        except MeshError as error:
+            self._errors.append(error)
+        finally:
+            if run.begun:
+                self._waits_since_s = run.waits_since_s
+            self._usage += run.usage
+        for event in self._broken_off(attempt):
+            yield event
+
+    def _told(self, news: News) -> Iterator[Event]:
+        if isinstance(news, Done):
+            self._ended = True
+            yield replace(news, usage=self._usage + news.usage)
+        else:
+            yield from self._progress.told(news)
+
+    def _no_answer(self, attempt: Attempt, done: Done) -> MeshError | None:
+        """Why an answer that ended well is none. It says nothing bad of the provider."""
+        name = attempt.provider.name
+        if self._progress.owes:
+            return Rejected(f"{name} did not make a call again that had broken off")
+        if done.finish is Finish.STOP and self._progress.expects_answer:
+            self._speechless = attempt.preference
+            return Unavailable(f"{name} answered without a word")
+        return None
+
+    def _broken_off(self, attempt: Attempt) -> Iterator[Event]:
+        """The end of the answer, if the attempt was the last one that makes sense."""
+        if self._ended:
+            return
+        error, stage = self._errors[-1], self._progress.stage
+        if stage is Stage.ENDED:
+            self._ended = True
+            yield Done(Finish.STOP, self._usage)
+        elif stage is Stage.UNTOLD and isinstance(error, OutOfTime):
+            raise error
+        elif stage is Stage.STUCK or isinstance(error, OutOfTime):
+            self._ended = True
+            yield Failed(attempt.provider.name, error, self._usage)
+
+    def _limits(self) -> Limits:
+        return Limits(
+            first_token_s=self._first_s,
+            between_tokens_s=self._between_s,
+            patience_until_s=self._waits_since_s + self._patience_s,
+            until_s=self._until_s,
+        )
+
+    def _following(self, attempts: Iterator[Attempt]) -> Attempt | None:
+        """Whom to ask next; nobody once the caller has waited long enough."""
+        if self._clock() >= self._waits_since_s + self._patience_s:
+            return None
+        within = self._progress.stage is not Stage.UNTOLD
+        fitting = (a for a in attempts if a.provider.engine.goes_on or not within)
+        return self._providers.next_of(fitting)
+
+    def _shorter(self, attempt: Attempt) -> Attempt | None:
+        shorter = _shorter(attempt, self._ask.request, self._errors[-1])
+        if shorter is None or not attempt.provider.allows():
+            return None
+        self._errors.pop()
+        return shorter
+
+    def _switched(self, provider: Provider, to: Provider) -> Switched:
+        moment = "start" if self._progress.stage is Stage.UNTOLD else "middle"
+        metrics.HANDOVERS.labels(provider.name, to.name, moment).inc()
+        about = {"provider": provider.name, "to": to.name, "moment": moment}
+        log.info("provider switched", extra=about)
+        return Switched(provider.name, to.name, self._errors[-1])
+
+    def _with_hint(self, error: MeshError) -> MeshError:
+        if isinstance(error, Unavailable) and error.retry_after_s is None:
+            error.retry_after_s = self._providers.retry_after_s
+        return error
+
+
+def _all_of(errors: Sequence[MeshError]) -> MeshError:
+    """What the failures of several providers come to."""
+    if all(isinstance(error, Rejected) for error in errors):
+        # Of limits of the conversation, the one of the provider that was wanted most.
+        return next((error for error in errors if error.code == TOO_LONG), errors[-1])
+    details = "; ".join(error.detail for error in errors)
+    waits = [error.retry_after_s for error in errors if error.retry_after_s is not None]
+    return Unavailable(
+        f"no provider answered ({details})",
+        tier="llm",
+        retry_after_s=min(waits, default=None),
+        code=next((error.code for error in errors if error.code), ""),
+    )
 
 
 def _shorter(attempt: Attempt, request: Request, error: MeshError) -> Attempt | None:
@@ -247,13 +281,7 @@ def _shorter(attempt: Attempt, request: Request, error: MeshError) -> Attempt | 
         return None
     sent = fitted(request, attempt.window)
     half = tokens.of_request(sent) // 2
-    if len(fitted(request, half).messages) == len(sent.messages):
+    if fitted(request, half).messages == sent.messages:
         return None
     log.warning("model reads less than its setting says", extra={"window": attempt.window})
     return replace(attempt, most_tokens=half)
-
-
-def _switched(provider: Provider, to: Provider, error: MeshError) -> Switched:
-    metrics.HANDOVERS.labels(provider.name, to.name).inc()
-    log.info("provider switched", extra={"provider": provider.name, "to": to.name})
-    return Switched(provider.name, to.name, error)

@@ -14,6 +14,7 @@ from llm_orchestrator.catalogue import Catalogue
 from llm_orchestrator.mcp_policy import Policy
 from llm_orchestrator.mcp_servers import CALL_S, LIST_S, McpFailure, McpServers
 from llm_orchestrator.orchestration import Orchestrator
+from llm_orchestrator.tool_calls import Toolbox
 from llm_orchestrator.turn import Turn
 from mesh import call
 from mesh.errors import MeshError
@@ -46,6 +47,7 @@ class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
         worker_id: Callable[[], str],
         max_streams: int,
         style_hint: str = "",
+        toolbox: Toolbox | None = None,
         mcp_policy: Policy | None = None,
         mcp_max_calls: int = 64,
     ) -> None:
@@ -53,12 +55,14 @@ class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
         Args:
             worker_id: What `started` says; asked at every response.
             style_hint: Put before the instructions of every request.
+            toolbox: The server-side tools; None for none.
             mcp_policy: Which MCP servers clients may name; None for none.
             mcp_max_calls: Requests to MCP servers at a time.
         """
         self._mcp, self._mcp_policy = McpServers(), mcp_policy or Policy()
         self._mcp_slots = call.Slots(mcp_max_calls, metrics.MCP_OPEN)
         self._orchestrator, self._catalogue = orchestrator, catalogue
+        self._toolbox = toolbox or Toolbox()
         self._worker_id, self._style_hint = worker_id, style_hint
         self._slots = call.Slots(max_streams, metrics.STREAMS_OPEN)
         self._attempts = call.Attempts()
@@ -147,7 +151,8 @@ class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
         remaining_s = context.time_remaining()
         budget_s = None if remaining_s is None else max(0.0, remaining_s - MARGIN_S)
         ask = wire.ask_of(config, self._style_hint, budget_s)
-        return Turn(self._orchestrator, ask, context.write, worker_id=self._worker_id())
+        write, worker_id = context.write, self._worker_id()
+        return Turn(self._orchestrator, ask, write, self._toolbox, worker_id=worker_id)
 
 
 def _left_s(context: grpc.aio.ServicerContext[Any, Any], most_s: float) -> float:

@@ -54,6 +54,14 @@ def between(written: str, more: str, words: Container[str], *, final: bool) -> s
     return _between_words(written, more, words, final=final)
 
 
+def apart(written: str, more: str) -> str:
+    """What is missing between two messages that are read as one: " ", or ""."""
+    last, first = written[-1:], more[:1]
+    if not last or last.isspace() or first.isspace() or unspaced(last) or unspaced(first):
+        return ""
+    return " "
+
+
 def _opens(char: str) -> bool:
     return unicodedata.category(char) in ("Ps", "Pi", "Pd")
 

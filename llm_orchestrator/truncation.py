@@ -1,7 +1,8 @@
 """Makes a conversation fit the model: the oldest messages go first.
 
 What is never left out: the instructions, system messages, and all from the person's last
-message on. A call and its result stay or go together.
+message on. A call and its result stay or go together. Where that alone is too long, the
+results of tools in it are cut.
 
 Nothing is remembered between two turns, and still the cut stays where it is: the conversation
 is gone through from its beginning as it grew, and each time it passed the limit, the oldest
@@ -23,6 +24,11 @@ TOO_LONG = "context_length_exceeded"
 
 ANSWER_TOKENS = 1024
 """Kept free for an answer without a limit; at most a quarter of the window."""
+
+RESULT_TOKENS = 200
+"""Of a tool's result that is cut, so much stays at least."""
+
+CUT = "\n(The rest was cut off: it is too long for the model.)"
 
 
 def too_long(detail: str) -> Rejected:
@@ -59,8 +65,27 @@ def fitted(request: Request, window: int) -> Request:
     dropped = {
         index for unit in _dropped(units, room, rule.retention_ratio) for index in unit.indexes
     }
-    kept = tuple(m for i, m in enumerate(request.messages) if i not in dropped)
-    return replace(request, messages=kept)
+    kept = [m for i, m in enumerate(request.messages) if i not in dropped]
+    held = sum(tokens.of_message(m) for m in kept if m.role is not Role.SYSTEM)
+    return replace(request, messages=tuple(_cut(kept, held - room)))
+
+
+def _cut(messages: Sequence[Message], excess: int) -> list[Message]:
+    """The messages with results shortened by so many tokens, as far as that goes: none stays
+    longer than one that is cut."""
+    cut = list(messages)
+    if excess <= 0:
+        return cut
+    long = {i: tokens.of_text(m.text) for i, m in enumerate(cut) if m.role is Role.TOOL}
+    left = sum(long.values()) - excess
+    for n, i in enumerate(sorted(long, key=long.__getitem__)):
+        share = max(RESULT_TOKENS, left // (len(long) - n))
+        if long[i] > share:
+            kept = max(0, share - tokens.of_text(CUT))
+            text = cut[i].text[: len(cut[i].text) * kept // long[i]] + CUT
+            cut[i] = replace(cut[i], text=text)
+        left -= min(long[i], share)
+    return cut
 
 
 @dataclass(slots=True)

@@ -14,7 +14,6 @@ from llm_orchestrator.engine import (
     Message,
     Request,
     Role,
-    TextDelta,
     Tool,
     ToolCall,
     ToolCallDelta,
@@ -26,6 +25,7 @@ from llm_orchestrator.engine import (
 )
 from llm_orchestrator.orchestration import Ask, Switched
 from llm_orchestrator.providers import Preference
+from llm_orchestrator.tools import TOOL_NAME
 from mesh.errors import MeshError, Overloaded, Rejected, detail_of
 from ovos.common.v1 import common_pb2
 from ovos.llm.v1 import llm_pb2 as pb
@@ -59,7 +59,6 @@ _TRUNCATIONS = {
 _EFFORTS = ("", "none", "minimal", "low", "medium", "high", "xhigh")
 _DETAILS = ("auto", "low", "high")
 _PICTURE = re.compile(r"data:image/(?:png|jpe?g|webp|gif);base64,.")
-_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def ask_of(config: pb.GenerationConfig, style_hint: str, budget_s: float | None) -> Ask:
@@ -138,7 +137,7 @@ def _reasoning_effort(effort: str) -> str:
 
 def _tool(i: int, tool: pb.Tool) -> Tool:
     param = f"tools[{i}]"
-    if not _TOOL_NAME.fullmatch(tool.name):
+    if not TOOL_NAME.fullmatch(tool.name):
         raise Rejected("a tool's name is 1 to 64 of a-z A-Z 0-9 _ -", param=f"{param}.name")
     try:
         schema = json.loads(tool.parameters_json or "{}")
@@ -187,8 +186,8 @@ def started(worker_id: str, model: Preference) -> pb.GenerateResponse:
     )
 
 
-def text(delta: TextDelta, sequence: int) -> pb.GenerateResponse:
-    return pb.GenerateResponse(text_delta=pb.TextDelta(text=delta.text, sequence=sequence))
+def text(text: str, sequence: int) -> pb.GenerateResponse:
+    return pb.GenerateResponse(text_delta=pb.TextDelta(text=text, sequence=sequence))
 
 
 def tool_call_delta(delta: ToolCallDelta) -> pb.GenerateResponse:

@@ -12,6 +12,7 @@ The ids travel as metadata, so that every kind of call has them in one place.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -139,29 +140,37 @@ def unfinished() -> Rejected:
 class Slots:
     """Calls that may be open at a time."""
 
-    def __init__(self, most: int, gauge: Gauge) -> None:
+    def __init__(self, most: int, gauge: Gauge, *, kept: int = 0) -> None:
         """
         Args:
             gauge: Shows how many are open.
+            kept: How many of them only tenants without an open call may take, so that one
+                tenant's many calls do not shut the others out.
         """
-        self.most, self._gauge = most, gauge
+        self.most, self._gauge, self._kept = most, gauge, kept
         self.open = 0
+        self._open_of: Counter[str] = Counter()
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self, tenant_id: str = "") -> Iterator[None]:
         """
         Raises:
-            Overloaded: all are taken.
+            Overloaded: all are taken that this tenant may take.
         """
-        if self.open >= self.most:
+        if self.open >= self.most - (self._kept if self._open_of[tenant_id] else 0):
             raise Overloaded("every stream is taken", retry_after_s=RETRY_AFTER_S)
-        self.open += 1
+        self._count(tenant_id, 1)
         self._gauge.inc()
         try:
             yield
         finally:
-            self.open -= 1
+            self._count(tenant_id, -1)
             self._gauge.dec()
+
+    def _count(self, tenant_id: str, more: int) -> None:
+        self.open += more
+        self._open_of[tenant_id] += more
+        self._open_of += Counter()  # drops who has none
 
 
 class Attempts:

@@ -1,12 +1,13 @@
-"""The client's side of a tier: one channel, one breaker, and whether it serves."""
+"""The client's side of one worker of a tier: a channel, a breaker, and whether it serves."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -29,11 +30,15 @@ _OPTIONS = [
 ]
 _WATCH_AGAIN_S = 0.25
 
+S = TypeVar("S")
+Lose = Callable[[MeshError], None]
+"""Ends an open call as if it had failed."""
+
 log = logging.getLogger(__name__)
 
 
 class Link:
-    """A tier as its caller sees it. Close it when all calls have ended."""
+    """A worker as its caller sees it. Close it when all calls have ended."""
 
     def __init__(self, tier: str, target: str) -> None:
         """
@@ -45,7 +50,48 @@ class Link:
         self.channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         self.breaker = Breaker()
         self.serving = False
-        """What the tier's health says; kept by `watch`."""
+        """What the worker's health says; kept by `watch`."""
+        self.is_idle = asyncio.Event()
+        """Set while no call is open."""
+        self.is_idle.set()
+        self._calls: dict[object, Lose | None] = {}
+        self._stubs: dict[object, Any] = {}
+
+    def stub(self, kind: Callable[[grpc.aio.Channel], S]) -> S:
+        """The worker's service, as the generated class `kind` calls it."""
+        if kind not in self._stubs:
+            self._stubs[kind] = kind(self.channel)
+        found: S = self._stubs[kind]
+        return found
+
+    def begin(self, call: object, lose: Lose | None = None) -> None:
+        """A call opens; say `end` when it has ended.
+
+        Args:
+            lose: Can end it while it waits for the worker.
+        """
+        self._calls[call] = lose
+        self.is_idle.clear()
+
+    def end(self, call: object) -> None:
+        self._calls.pop(call, None)
+        if not self._calls:
+            self.is_idle.set()
+
+    def lose(self, error: MeshError) -> None:
+        """Give up the calls that are open, as far as they can be."""
+        for lose in [lose for lose in self._calls.values() if lose is not None]:
+            lose(error)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Count a call as open."""
+        call = object()
+        self.begin(call)
+        try:
+            yield
+        finally:
+            self.end(call)
 
     @contextmanager
     def calling(self) -> Iterator[None]:
@@ -57,7 +103,7 @@ class Link:
         """
         self.check()
         try:
-            with calling(self.tier):
+            with self.held(), calling(self.tier):
                 yield
         except MeshError as error:
             self.failed(error)
@@ -85,17 +131,17 @@ class Link:
         elif not isinstance(error, Unavailable | TooSlow | Broken):
             self.answered()
         elif self.breaker.failed(time.monotonic()):
-            log.error("breaker opened", extra={"tier": self.tier, "reason": error.detail})
+            log.error("breaker opened", extra={**self._who, "reason": error.detail})
 
     def answered(self) -> None:
         """The peer answered: streams say so at their first message, not at their end."""
         if self.breaker.succeeded():
-            log.info("breaker closed", extra={"tier": self.tier})
+            log.info("breaker closed", extra=self._who)
 
     async def watch(self) -> None:
-        """Keep `serving` true to the tier's health, until cancelled.
+        """Keep `serving` true to the worker's health, until cancelled.
 
-        A tier that says it serves again gets its trial at once instead of after the
+        One that says it serves again gets its trial at once instead of after the
         breaker's rest.
         """
         stub = health_pb2_grpc.HealthStub(self.channel)
@@ -105,7 +151,7 @@ class Link:
                 async for answer in call:
                     self._heard(answer.status == health_pb2.HealthCheckResponse.SERVING)
             except grpc.aio.AioRpcError as error:
-                log.debug("health unknown", extra={"tier": self.tier, "code": error.code().name})
+                log.debug("health unknown", extra={**self._who, "code": error.code().name})
             finally:
                 call.cancel()
             self._heard(False)
@@ -119,7 +165,11 @@ class Link:
             self.breaker.revived()
         if serving != self.serving:
             self.serving = serving
-            log.info("tier serves" if serving else "tier away", extra={"tier": self.tier})
+            log.info("worker serves" if serving else "worker away", extra=self._who)
+
+    @property
+    def _who(self) -> dict[str, str]:
+        return {"tier": self.tier, "worker": self.target}
 
 
 def metadata() -> list[tuple[str, str]]:

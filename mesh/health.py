@@ -23,6 +23,7 @@ from ovos.worker.v1 import worker_pb2_grpc
 
 BUSY_EVERY_S = 0.2  # three missed messages mean a hang: 0.6 s
 IDLE_EVERY_S = 1.0
+_IDLE_LOOKS = round(IDLE_EVERY_S / BUSY_EVERY_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,17 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         while not self._ended.is_set():
             status = self._status()
             yield pb.WatchStatusResponse(status=status)
+            await self._pause(status)
+
+    async def _pause(self, told: pb.WorkerStatus) -> None:
+        """Until it is time to say something again: soon when there are streams, or else were."""
+        for _ in range(_IDLE_LOOKS):
             with suppress(TimeoutError):
-                async with asyncio.timeout(BUSY_EVERY_S if status.active_streams else IDLE_EVERY_S):
+                async with asyncio.timeout(BUSY_EVERY_S):
                     await self._ended.wait()
+                    return
+            if told.active_streams or self._status() != told:
+                return
 
     async def Drain(
         self,

@@ -126,7 +126,7 @@ async def keep(
     """Keep a process listed until this is cancelled; then it is listed no longer, at once.
 
     Args:
-        fields: What others should know of it now.
+        fields: What others should know of it now; none while it is not to be listed.
     """
     is_listed = True
     try:
@@ -144,8 +144,9 @@ async def keep(
 
 
 async def _said(registry: Registry, id_: str, fields: Mapping[str, str]) -> bool:
+    """Whether Redis was told."""
     try:
-        await registry.register(id_, fields)
+        await (registry.register(id_, fields) if fields else registry.leave(id_))
     except (RedisError, OSError, TimeoutError):
         return False
     return True

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -24,9 +25,10 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mesh import metrics
+from mesh import metrics, registration
 from mesh.errors import Draining, NotInstalled, Unavailable, answering
 from mesh.health import HealthServicer, Load, WorkerServicer
+from mesh.registration import Listing
 from ovos.worker.v1 import worker_pb2, worker_pb2_grpc
 
 MAX_MESSAGE_BYTES = 4 << 20  # unary Recognize
@@ -47,6 +49,7 @@ _OPTIONS = [
 ]
 _WORKER = "ovos.worker.v1.WorkerService"
 _ALWAYS = (f"/{health.SERVICE_NAME}/", f"/{reflection.SERVICE_NAME}/", f"/{_WORKER}/")
+_UNLISTED = Listing()
 _ABORT_S = 2.0  # what is left after the drain gets this long to end
 
 log = logging.getLogger(__name__)
@@ -66,6 +69,7 @@ class Server:
         max_rpcs: int | None = None,
         drain_s: float = 30.0,
         load: Callable[[], Load] = Load,
+        engines: Callable[[], Sequence[str]] = tuple,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         """
@@ -76,6 +80,7 @@ class Server:
             max_rpcs: Calls at a time, health checks and watches among them; the next get
                 RESOURCE_EXHAUSTED at once.
             drain_s: How long open streams may run on after SIGTERM.
+            engines: Names of those that serve now, best first.
             max_message_bytes: A longer message from a caller is refused with
                 RESOURCE_EXHAUSTED.
         """
@@ -86,6 +91,7 @@ class Server:
         """Set by SIGTERM, SIGINT and WorkerService.Drain; `until_stopped` waits for it."""
         self._add, self._services = add, [*services, _WORKER]
         self._max_rpcs, self._drain_s, self._load = max_rpcs, drain_s, load
+        self._engines, self._serves = engines, False
         own = {"grpc.max_receive_message_length": max_message_bytes}
         self._options = list((dict(_OPTIONS) | own).items())
         self._health = HealthServicer()
@@ -128,11 +134,13 @@ class Server:
         if self.draining.is_set():
             return
         self._worker.state = worker_pb2.WORKER_STATE_SERVING
+        self._serves = True
         await self._say(health_pb2.HealthCheckResponse.SERVING)
         log.info("ready", extra={"port": self.port})
 
     async def unready(self) -> None:
         """Say that calls cannot be served for now; open ones go on."""
+        self._serves = False
         await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     async def drain(self) -> None:
@@ -156,6 +164,28 @@ class Server:
             await self._server.stop(_ABORT_S)
             self._server = None
             log.info("stopped")
+
+    async def keep_listed(self, listing: Listing) -> None:
+        """Keep this worker listed while it serves, until it drains."""
+        if not listing.redis_url:
+            return
+        here = listing.address or registration.address(self.host, self.port, listing.redis_url)
+        about = {"address": here, "pid": str(os.getpid())}
+
+        def fields() -> Mapping[str, str]:
+            if not self._serves:
+                return {}
+            load = self._load()
+            return {
+                **about,
+                "engines": ",".join(self._engines()),
+                "active_streams": str(load.active_streams),
+                "max_streams": str(load.max_streams),
+                "queue_depth": str(load.queue_depth),
+            }
+
+        async with registration.listed(listing.redis_url, self.name, self.worker_id, fields):
+            await self.draining.wait()
 
     def _drain_now(self, grace_s: float) -> None:
         """An operator asks to drain: the same as SIGTERM, with a grace of its own."""
@@ -205,12 +235,14 @@ async def run(
     host: str,
     metrics_port: int,
     *,
+    listing: Listing = _UNLISTED,
     until: Callable[[Server], Awaitable[None]] = until_stopped,
 ) -> None:
     """Serve a tier, with its /metrics, until SIGTERM or SIGINT.
 
     Args:
         tier: Entered, its server listens; leaving it stops it.
+        listing: Where those who call it look for it.
         until: What to do meanwhile; it ends when the tier is to end.
 
     Raises:
@@ -218,8 +250,10 @@ async def run(
     """
     async with metrics.serving(host, metrics_port):
         try:
-            async with tier as server:
+            async with tier as server, asyncio.TaskGroup() as tasks:
+                listed = tasks.create_task(server.keep_listed(listing), name="list")
                 await until(server)
+                listed.cancel()
         except (Unavailable, NotInstalled) as error:
             log.critical("no engine", extra={"reason": str(error)})
             raise SystemExit(1) from error

@@ -1,17 +1,29 @@
-"""Threads for model code, so that the event loop never waits for a model."""
+"""Threads for model code, so that the event loop never waits for a model.
+
+Who comes next is decided when a thread is free, not before: see `fair_queue`. The pool is
+given as many calls of `_next` as there are pieces of work, and each takes what comes first
+by then; so one whose work was cancelled finds nothing to do.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, Generic, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
 
 from mesh.errors import Overloaded, Unavailable
+from mesh.fair_queue import FairQueue, Place, Turn
+from mesh.utilisation import Utilisation
 
 T = TypeVar("T")
+
+ANY_TURN = Turn()
 
 
 class ModelThreads:
@@ -26,6 +38,8 @@ class ModelThreads:
         self._name, self._threads = name, threads
         self._limit = threads + max_waiting
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._queue = FairQueue[_Call]()
+        self._use = Utilisation(threads, time.monotonic())
         self._taken = 0  # running or waiting
         self._lock = threading.Lock()
 
@@ -39,14 +53,23 @@ class ModelThreads:
         """Threads at work."""
         return min(self._taken, self._threads)
 
-    async def run(self, work: Callable[..., T], *args: object) -> T:
+    @property
+    def utilisation(self) -> float:
+        """The share of the threads' time that was work, 0 to 1, over the last seconds."""
+        with self._lock:
+            return self._use.share(time.monotonic())
+
+    async def run(self, work: Callable[..., T], *args: object, turn: Turn = ANY_TURN) -> T:
         """Call `work(*args)` on a model thread. Cancelled while it waits, it never runs.
+
+        Args:
+            turn: When it comes, of all that waits.
 
         Raises:
             Overloaded: too much waits already.
             Unavailable: the threads are closed, now or while it waited.
         """
-        call = asyncio.wrap_future(self._submit(work, *args))
+        call = asyncio.wrap_future(self._submit(turn, work, *args))
         try:
             # Not `await call`: that raises CancelledError also when `close` drops the work.
             await asyncio.wait({call})
@@ -54,42 +77,84 @@ class ModelThreads:
         finally:
             call.cancel()  # drops it if it still waits
 
-    def stream(self, make: Callable[[], Iterator[T]]) -> AsyncGenerator[T]:
+    def stream(
+        self, make: Callable[[], Iterator[T]], *, turn: Turn = ANY_TURN
+    ) -> AsyncGenerator[T]:
         """Iterate `make()` on a model thread, as fast as it goes.
 
         It does not wait for a slow reader, since the thread is everyone's: keep what one
         iterator gives small (a sentence). Closing the stream stops it between two items.
+
+        Args:
+            turn: When it begins, of all that waits.
 
         Raises:
             Overloaded: too much waits already.
             Unavailable: the threads are closed, now or while it waited.
             Exception: whatever the iterator raises.
         """
-        return _Stream(self._submit, make).items()
+        return _Stream(partial(self._submit, turn), make).items()
 
     async def close(self) -> None:
         """Let running work end, drop what waits."""
         await asyncio.get_running_loop().run_in_executor(None, self._shut_down)
 
     def _shut_down(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            dropped = list(iter(self._queue.pop, None))
+        for call in dropped:
+            call.future.cancel()
+        self._pool.shutdown(wait=True)
 
-    def _submit(self, work: Callable[..., T], *args: object) -> Future[T]:
+    def _submit(self, turn: Turn, work: Callable[..., T], *args: object) -> Future[T]:
+        future = Future[T]()
+        call = _Call(future, partial(contextvars.copy_context().run, _call, work, *args))
         with self._lock:
             if self._taken >= self._limit:
                 raise Overloaded(f"{self._name}: {self.waiting} pieces of work wait already")
             self._taken += 1
+            place = self._queue.push(call, turn)
+        future.add_done_callback(lambda _: self._release(place))
         try:
-            future = self._pool.submit(contextvars.copy_context().run, _call, work, *args)
+            self._pool.submit(self._next)
         except RuntimeError as error:  # shut down
-            self._release(None)
+            future.cancel()
             raise Unavailable(f"{self._name}: closed") from error
-        future.add_done_callback(self._release)
         return future
 
-    def _release(self, _: object) -> None:
+    def _next(self) -> None:
         with self._lock:
+            call = self._queue.pop()
+        if call is None or not call.future.set_running_or_notify_cancel():
+            return
+        with self._lock:
+            self._use.began(time.monotonic())
+        result = call.run()
+        with self._lock:
+            self._use.ended(time.monotonic())
+        result()
+
+    def _release(self, place: Place[_Call]) -> None:
+        with self._lock:
+            self._queue.drop(place)  # it is still there if it was cancelled
             self._taken -= 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call:
+    """Work that waits for a thread, and where its result goes."""
+
+    future: Future[Any]
+    work: Callable[[], object]
+
+    def run(self) -> Callable[[], None]:
+        """Do the work. Returns: what tells whoever waits for it."""
+        try:
+            result = self.work()
+        except BaseException as error:  # noqa: BLE001 - it is for who waits, whatever it is
+            return partial(self.future.set_exception, error)
+        return partial(self.future.set_result, result)
 
 
 class _End:

@@ -95,6 +95,11 @@ class Recognizer(Protocol):
     def feed(self, pcm: bytes) -> None:
         """Hear what comes next. Blocks if the engine is `streaming`: it decodes here."""
 
+    @property
+    def lags(self) -> bool:
+        """Whether it has kept audio that it could decode by now: feed it nothing until not,
+        so that no call takes long. Only of a `streaming` engine."""
+
     def guess(self) -> str:
         """The text so far, as far as one can tell. Blocks."""
 
@@ -144,8 +149,12 @@ class Engine(Protocol):
     def guess_every_ms(self) -> int:
         """Audio between two guesses: how dear a guess is."""
 
-    def ear(self) -> Ear:
-        """For one stream."""
+    def ear(self, tenant: str = "") -> Ear:
+        """For one stream.
+
+        Args:
+            tenant: Whose it is: what is scarce is to be shared between tenants.
+        """
 
     def close(self) -> None:
         """Free the model. No recognizer is in use any more."""

@@ -32,6 +32,9 @@ class Guessed:
 
     utterance_id: str
     text: str
+    stable_chars: int
+    """So many characters of the text will not change any more."""
+
     revision: int
     start_sample: int
     end_sample: int

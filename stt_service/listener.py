@@ -53,18 +53,20 @@ class Listener:
         *,
         tasks: asyncio.TaskGroup,
         report: Callable[[hearing.Hearing], None],
+        tenant_id: str = "",
     ) -> None:
         """
         Args:
             tasks: Outlives the stream; utterances are followed in it.
             report: Called with everything that is heard, in order.
+            tenant_id: Whose stream it is.
         """
         self._worker, self._wishes, self._report = worker, wishes, report
         self._timeline = timeline
         self._vad = Vad(worker.silero)
         self._endpointer = Endpointer(wishes.settings)
         self._pauses = Pauses(self._endpointer)
-        self._ears = Ears()
+        self._ears = Ears(tenant_id)
         self._pending = Pending(timeline, tasks, report)
         self._live: Spoken | None = None  # the last of those pending, while it goes on
 
@@ -181,8 +183,8 @@ class Listener:
         return self._live
 
     def _stop(self, spoken: Spoken, end: int) -> None:
+        self._end(spoken, end)  # first: the engine should not wait until it has been told
         self._report(hearing.Stopped(spoken.utterance_id, self._timeline.in_stream(end)))
-        self._end(spoken, end)
 
     def _end(self, spoken: Spoken, end: int) -> None:
         self._give(spoken, end)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from mesh.errors import MeshError
 from stt_service import hearing, metrics
+from stt_service.agreement import Agreed, Agreement
 from stt_service.engine import RATE_HZ, Heard
 from stt_service.timeline import Timeline
 from stt_service.utterance import Utterance
@@ -41,6 +42,10 @@ class Spoken:
     """Set once all before it have been reported."""
 
     revision: int = 0
+    agreement: Agreement = field(default_factory=Agreement)
+    told: Agreed | None = None
+    """The last of its guesses."""
+
     task: asyncio.Task[None] | None = None
 
     def end(self) -> None:
@@ -135,11 +140,23 @@ class Pending:
         self._moved.set()
 
     def _guess(self, spoken: Spoken, text: str, n_samples: int) -> None:
+        agreed = spoken.agreement.heard(text)
+        if agreed == spoken.told:
+            return
+        spoken.told = agreed
         spoken.revision += 1
         place = self._timeline.in_stream
         start, end = place(spoken.start), place(spoken.start + n_samples)
-        guessed = hearing.Guessed(spoken.utterance_id, text, spoken.revision, start, end)
-        self._report(guessed)
+        self._report(
+            hearing.Guessed(
+                spoken.utterance_id,
+                agreed.text,
+                agreed.stable_chars,
+                spoken.revision,
+                start,
+                end,
+            )
+        )
 
     def _final(self, spoken: Spoken, heard: Heard) -> hearing.Final:
         place = self._timeline.in_stream

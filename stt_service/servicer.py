@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import grpc
@@ -11,21 +11,25 @@ import grpc
 from mesh import call
 from mesh.audio import SAMPLE_BYTES, n_samples, resample
 from mesh.errors import Draining, Rejected
+from mesh.turns import Turns
 from ovos.stt.v1 import stt_pb2 as pb
 from ovos.stt.v1 import stt_pb2_grpc
 from stt_service import hearing, metrics, wire
 from stt_service.denoise import denoised
 from stt_service.endpointing import Settings
 from stt_service.engine import RATE_HZ
+from stt_service.queueing import Queueing
 from stt_service.stream import Opening, Stream
 from stt_service.utterance import Utterance
 from stt_service.worker import Ears, Worker
 
 if TYPE_CHECKING:  # generic to the type checker only
+    from stt_service.queueing import Submitting, Watching
     from stt_service.stream import Context, Requests
 
 LAST_SAMPLE = 1 << 60  # positions are 64 bit, and credit lies ahead of them
 MAX_UNARY_BYTES = 3 << 20
+KEPT = 10  # of so many streams, one is kept for tenants that have none
 
 
 class SttServicer(stt_pb2_grpc.SttServiceServicer):
@@ -38,16 +42,20 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         drain_s: float,
         worker_id: Callable[[], str],
         draining: Callable[[], asyncio.Event],
+        turns: Turns | None = None,
     ) -> None:
         """
         Args:
             defaults: Of end-of-speech detection.
             drain_s: How long a stream may go on once `draining` is set.
+            turns: The queue of recordings; None if there is none here.
         """
         self._worker, self._defaults, self._drain_s = worker, defaults, drain_s
         self._worker_id, self._draining = worker_id, draining
         self._attempts = call.Attempts()
-        self.slots = call.Slots(max_streams, metrics.STREAMS_OPEN)
+        self._queueing = Queueing(turns, worker, defaults, draining)
+        kept = max_streams // KEPT
+        self.slots = call.Slots(max_streams, metrics.STREAMS_OPEN, kept=kept)
 
     async def StreamingRecognize(  # type: ignore[override]  # see stream.py
         self, requests: Requests, context: Context
@@ -58,8 +66,9 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
             config = (await call.first(requests, "config")).config
             session = config.session
             call.check_tenant(session, caller.tenant_id)
-            with self.slots.taken():
-                stream = Stream(self._worker, self._opening(config), requests, context)
+            with self.slots.taken(caller.tenant_id):
+                opening = self._opening(config, caller.tenant_id)
+                stream = Stream(self._worker, opening, requests, context)
                 with self._attempts.newest(
                     caller.tenant_id, session.session_id, session.attempt, stream.stop
                 ):
@@ -79,9 +88,20 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
                 raise Rejected(f"audio is {MAX_UNARY_BYTES} bytes at most", param="audio")
             if len(request.audio) % SAMPLE_BYTES:
                 raise Rejected("audio is whole samples", param="audio")
-            with self.slots.taken():
-                transcript = await self._recognize(request, rate_hz)
+            with self.slots.taken(caller.tenant_id):
+                transcript = await self._recognize(request, rate_hz, caller.tenant_id)
         return pb.RecognizeResponse(transcript=transcript)
+
+    async def Submit(
+        self, requests: AsyncIterator[pb.SubmitRequest], context: Submitting
+    ) -> pb.SubmitResponse:
+        return await self._queueing.submit(requests, context)
+
+    async def Watch(
+        self, request: pb.WatchRequest, context: Watching
+    ) -> AsyncIterator[pb.WatchResponse]:
+        async for response in self._queueing.watch(request, context):
+            yield response
 
     async def ListModels(
         self,
@@ -92,7 +112,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
             models = map(wire.model_of, self._worker.engines)
         return pb.ListModelsResponse(models=models)
 
-    def _opening(self, config: pb.StreamingRecognitionConfig) -> Opening:
+    def _opening(self, config: pb.StreamingRecognitionConfig, tenant_id: str) -> Opening:
         """
         Raises:
             Rejected: the config asks for what cannot be.
@@ -107,9 +127,12 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
             wishes=wishes,
             rate_hz=wire.rate_of(config.audio_format),
             first_sample=config.resume_from_sample,
+            tenant_id=tenant_id,
         )
 
-    async def _recognize(self, request: pb.RecognizeRequest, rate_hz: int) -> pb.Transcript:
+    async def _recognize(
+        self, request: pb.RecognizeRequest, rate_hz: int, tenant_id: str
+    ) -> pb.Transcript:
         """
         Raises:
             MeshError: no engine could hear it.
@@ -119,7 +142,8 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         pcm = await asyncio.to_thread(
             lambda: denoised(resample(request.audio, rate_hz, RATE_HZ), noise)
         )
-        utterance = Utterance(self._worker, Ears(), wire.how_of(config), model=config.model)
+        ears = Ears(tenant_id)
+        utterance = Utterance(self._worker, ears, wire.how_of(config), model=config.model)
         utterance.hear(pcm)
         utterance.end()
         heard = await utterance.outcome()

@@ -44,6 +44,7 @@ class Opening:
     wishes: Wishes
     rate_hz: int
     first_sample: int
+    tenant_id: str = ""
 
 
 class Stream:
@@ -97,8 +98,13 @@ class Stream:
         denoiser = denoiser_for(opening.wishes.noise)
         timeline = Timeline(opening.rate_hz, opening.first_sample, KEPT, denoiser)
         return Listener(
-            self._worker, opening.wishes, timeline, tasks=tasks, report=self._report
-        )  # fmt: skip
+            self._worker,
+            opening.wishes,
+            timeline,
+            tasks=tasks,
+            report=self._report,
+            tenant_id=opening.tenant_id,
+        )
 
     def _send_ready(self) -> None:
         ready = pb.RecognitionReady(

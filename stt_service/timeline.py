@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from mesh.audio import SAMPLE_BYTES, Resampler, n_samples
+from mesh.audio import SAMPLE_BYTES, n_samples
 from stt_service.denoise import Denoiser
 from stt_service.engine import RATE_HZ
+from stt_service.resampling import resampler
 
 
 class Timeline:
@@ -24,7 +25,7 @@ class Timeline:
             denoiser: Cleans the audio, if it is to be cleaned.
         """
         self.rate_hz, self._keep = rate_hz, keep_samples
-        self._resampler, self._denoiser = Resampler(rate_hz, RATE_HZ), denoiser
+        self._resampler, self._denoiser = resampler(rate_hz), denoiser
         self._anchor = (0, first_sample)  # the same instant, at 16 kHz and in the stream
         self._kept = bytearray()
         self.at = 0
@@ -55,7 +56,7 @@ class Timeline:
         """
         rest = self._cleaned(self._resampler.finish())
         new = self._take(rest + (self._denoiser.flush() if self._denoiser else b""))
-        self._resampler = Resampler(self.rate_hz, RATE_HZ)
+        self._resampler = resampler(self.rate_hz)
         self._anchor = (self.at, self.received)
         return new
 

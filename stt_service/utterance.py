@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from mesh.audio import SAMPLE_BYTES
 from mesh.errors import Broken, MeshError, Overloaded
+from mesh.fair_queue import Turn
 from stt_service import details, metrics
 from stt_service.engine import RATE_HZ, Heard, How, Recognizer
 from stt_service.worker import Ears, Seat, Worker
@@ -20,6 +22,8 @@ ATTEMPTS = 2  # R5.6: retry once, then say that it failed
 PIECE_BYTES = RATE_HZ // 2 * SAMPLE_BYTES  # 0.5 s, some 0.1 s of work: others wait no longer
 PATIENCE_S = 5.0  # for a free decoder or thread; later words are of no use to a conversation
 AGAIN_S = 0.05
+
+FINAL, LIVE, GUESS = 0, 1, 2  # ranks: whose speech has ended waits for an answer
 
 T = TypeVar("T")
 
@@ -54,7 +58,8 @@ class Utterance:
         self._pcm = bytearray()
         self._fed = 0  # bytes that the engine has heard
         self._asked: Callable[[str], None] | None = None
-        self._ended = self._is_over = False
+        self._ended_s: float | None = None
+        self._is_over = False
         self._more = asyncio.Event()
 
     @property
@@ -74,7 +79,7 @@ class Utterance:
 
     def end(self) -> None:
         """No more audio will come."""
-        self._ended = True
+        self._ended_s = time.monotonic()
         self._more.set()
 
     async def outcome(self, guessed: Callable[[str, int], None] = lambda text, at: None) -> Heard:
@@ -125,18 +130,17 @@ class Utterance:
 
     async def _hear_with(self, seat: Seat, guessed: Callable[[str, int], None]) -> Heard:
         recognizer = self._ears.of(seat).recognizer(self._how)
-        self._fed, told, told_at = 0, "", 0
+        self._fed, told_at = 0, 0
         try:
             while True:
                 while self._fed < len(self._pcm):
                     await self._feed(seat, recognizer)
-                if self._ended:
-                    return await self._patiently(seat, recognizer.finish)
+                if self._ended_s is not None:
+                    return await self._finish(seat, recognizer)
                 if self._asked is not None or self._may_guess(seat, told_at):
                     told_at = self._fed
                     text = await self._guess(seat, recognizer)
-                    if self.interim and text and text != told and not self._ended:
-                        told = text
+                    if self.interim and text and self._ended_s is None:
                         guessed(text, told_at // SAMPLE_BYTES)
                     continue  # more may have come meanwhile
                 self._more.clear()
@@ -153,11 +157,31 @@ class Utterance:
         self._fed += len(piece)
         self.moved()
 
+    async def _finish(self, seat: Seat, recognizer: Recognizer) -> Heard:
+        """
+        Raises:
+            Overloaded: there was no room for it for PATIENCE_S.
+        """
+        until_s = time.monotonic() + PATIENCE_S
+        while True:
+            while recognizer.lags:
+                await self._patiently(seat, recognizer.feed, b"")
+                until_s = time.monotonic() + PATIENCE_S
+            try:
+                return await seat.run(recognizer.finish, turn=self._turn())
+            except Overloaded:
+                if time.monotonic() > until_s:
+                    raise
+            if not recognizer.lags:
+                await asyncio.sleep(AGAIN_S)
+
     async def _guess(self, seat: Seat, recognizer: Recognizer) -> str:
         """The text so far; told to whoever asked for it."""
         asked = self._asked
         try:
-            text = await seat.run(recognizer.guess)
+            text = await seat.run(
+                recognizer.guess, turn=Turn(tenant=self._ears.tenant_id, rank=GUESS)
+            )
         except Overloaded:  # that is no failure of the utterance
             text = ""
         if asked is not None and asked is self._asked:
@@ -174,6 +198,12 @@ class Utterance:
             and not seat.threads.waiting
         )
 
+    def _turn(self) -> Turn:
+        """Finals before all else, and of those the earliest end of speech first."""
+        if self._ended_s is None:
+            return Turn(tenant=self._ears.tenant_id, rank=LIVE)
+        return Turn(tenant=self._ears.tenant_id, rank=FINAL, deadline_s=self._ended_s)
+
     async def _patiently(self, seat: Seat, work: Callable[..., T], *args: object) -> T:
         """Run work that may find no room, until it does.
 
@@ -182,7 +212,7 @@ class Utterance:
         """
         for _ in range(int(PATIENCE_S / AGAIN_S)):
             try:
-                return await seat.run(work, *args)
+                return await seat.run(work, *args, turn=self._turn())
             except Overloaded:
                 await asyncio.sleep(AGAIN_S)
         raise Overloaded("no decoder is free", tier="stt", retry_after_s=1.0)

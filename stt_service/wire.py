@@ -158,10 +158,11 @@ def response_of(heard: hearing.Hearing) -> pb.StreamingRecognizeResponse:
         case hearing.Stopped(utterance_id, end_sample):
             stopped = pb.SpeechStopped(utterance_id=utterance_id, end_sample=end_sample)
             return pb.StreamingRecognizeResponse(speech_stopped=stopped)
-        case hearing.Guessed(utterance_id, text, revision, start_sample, end_sample):
+        case hearing.Guessed(utterance_id, text, stable, revision, start_sample, end_sample):
             guess = pb.Transcript(
                 utterance_id=utterance_id,
                 text=text,
+                stable_chars=stable,
                 revision=revision,
                 start_sample=start_sample,
                 end_sample=end_sample,

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from mesh.chain import Chain
 from mesh.errors import Missing, Rejected
-from mesh.threads import ModelThreads
+from mesh.fair_queue import Turn
+from mesh.threads import ANY_TURN, ModelThreads
 from stt_service import metrics
 from stt_service.engine import Ear, Engine, How, knows
 from stt_service.speakers import Voices
@@ -26,13 +27,13 @@ class Seat:
     engine: Engine
     threads: ModelThreads
 
-    async def run(self, work: Callable[..., T], *args: object) -> T:
+    async def run(self, work: Callable[..., T], *args: object, turn: Turn = ANY_TURN) -> T:
         """Call `work(*args)` on a thread of this engine.
 
         Raises:
             Overloaded: too much waits already.
         """
-        return await self.threads.run(self._timed, work, *args)
+        return await self.threads.run(self._timed, work, *args, turn=turn)
 
     def _timed(self, work: Callable[..., T], *args: object) -> T:
         began_s = time.perf_counter()
@@ -58,6 +59,10 @@ class Worker:
     def queue_depth(self) -> int:
         """Calls that wait for a thread."""
         return sum(threads.waiting for threads in self._threads.values())
+
+    def utilisation(self, name: str) -> float:
+        """Of an engine's threads, 0 to 1."""
+        return self._threads[name].utilisation
 
     @property
     def engines(self) -> list[Engine]:
@@ -119,12 +124,13 @@ class Worker:
 class Ears:
     """What each engine keeps of one stream; made when that engine first hears it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tenant_id: str = "") -> None:
+        self.tenant_id = tenant_id
         self._ears: dict[str, Ear] = {}
         self.voices = Voices()
         """The speakers of the stream, whichever engine hears them."""
 
     def of(self, seat: Seat) -> Ear:
         if seat.name not in self._ears:
-            self._ears[seat.name] = seat.engine.ear()
+            self._ears[seat.name] = seat.engine.ear(self.tenant_id)
         return self._ears[seat.name]

@@ -69,7 +69,7 @@ def _response(response: Response, place: dict[int, int]) -> dict[str, Any]:
     }
     plain = (
         "settings", "instructions", "metadata", "is_own", "offer", "started", "thought", "ended",
-        "room", "text", "lines", "input_audio_tokens",
+        "room", "text", "is_mute", "is_notice", "lines", "input_audio_tokens",
     )  # fmt: skip
     return {
         **of_outputs,

@@ -13,6 +13,8 @@ from gateway.realtime import signals as sig
 from tests.babble import Tape
 from tests.script import pcm
 
+NOTICE = "nobody thinks"
+
 
 @dataclass
 class Said:
@@ -31,7 +33,8 @@ class Reply:
     start: do.StartReply
     said: Said
     calls: dict[str, str | None] = field(default_factory=dict)  # arguments; None: all was said
-    ended: sig.ReplyEnded | None = None  # of the model
+    ended: sig.ReplyEnded | sig.ReplyFailed | None = None  # of the model
+    is_mute: bool = False  # nobody speaks any more
 
     @property
     def has_ended(self) -> bool:
@@ -57,6 +60,8 @@ class Talker:
         self._tape, self._tell = tape, tell
         self.running: dict[str, Reply] = {}
         self.said: dict[str, Said] = {}  # by response
+        self.muted: set[str] = set()
+        """Responses that nobody speaks any more."""
 
     def start(self, start: do.StartReply) -> None:
         begun, rid = start.begun, start.response_id
@@ -73,8 +78,9 @@ class Talker:
         ways: list[Callable[[Talker, str, Said], None]] = []
         if not reply.has_ended:
             ways = [Talker._writes, Talker._writes]
-        if reply.start.voice:
+        if reply.start.voice and not reply.is_mute:
             ways += [Talker._speaks, Talker._speaks, Talker._makes, Talker._speaks_worse]
+            ways += [Talker._falls_silent]
         if ways:
             self._tape.pick(ways)(self, rid, reply.said)
 
@@ -100,6 +106,25 @@ class Talker:
 
     def _speaks_worse(self, rid: str, _: Said) -> None:
         self._tell(sig.ReplyDegraded(rid, "a", "b"))
+
+    def _falls_silent(self, rid: str, _: Said) -> None:
+        if self._tape.byte() % 4 == 0:
+            self.running[rid].is_mute = True
+            self.muted.add(rid)
+            self._tell(sig.ReplyMuted(rid))
+
+    def cannot_think(self) -> None:
+        """The model has failed, and its words or ours are still to be spoken."""
+        if not self.running:
+            return
+        rid = self._tape.pick(list(self.running))
+        reply = self.running[rid]
+        if not reply.start.voice or reply.has_ended or self._tape.byte() % 2:
+            return
+        notice = "" if reply.said.text or reply.calls else NOTICE
+        reply.ended = sig.ReplyFailed(rid, "llm_unavailable", "?")
+        reply.said.text += notice
+        self._tell(sig.ReplyFailing(rid, reply.ended, notice))
 
     def thinks_no_more(self) -> None:
         """The model has ended, and its words are still to be spoken."""
@@ -145,6 +170,7 @@ class Talker:
         if how == "failed":
             self._tell(sig.ReplyFailed(rid, "llm_unavailable", "?"))
             return
-        if any(arguments is not None for arguments in reply.calls.values()):
+        is_cut = any(arguments is not None for arguments in reply.calls.values())
+        if is_cut and not isinstance(reply.ended, sig.ReplyFailed):
             how = "max_output_tokens"  # cut off in the middle of a call
         self._tell(reply.ended or sig.ReplyEnded(rid, sig.Tokens(10, 4, 2), how))

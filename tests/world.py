@@ -26,7 +26,7 @@ from tests import babble, shapes
 from tests.babble import HTTP_ERROR, LOOK, PROMPTS, Tape
 from tests.ledger import Ledger
 from tests.script import event_of, pcm
-from tests.talker import Talker
+from tests.talker import NOTICE, Talker
 
 WORDS = "one two three"
 
@@ -125,6 +125,8 @@ class World:
                 assert rid in self.ledger.live
                 lines = [line.item for line in effect.context]
                 assert all(getattr(item, "status", "") != "in_progress" for item in lines)
+                assert NOTICE not in [line.text for line in effect.context]
+                assert rid not in self.talker.muted or effect.voice is None
                 self.asked.add(rid)
                 self.talker.start(effect)
             case do.StopReply(rid):
@@ -342,7 +344,7 @@ class World:
 
 TALKS = (
     Talker.replies, Talker.replies, Talker.replies, Talker.thinks_no_more, Talker.calls,
-    Talker.calls, Talker.reply_ends,
+    Talker.calls, Talker.reply_ends, Talker.cannot_think,
 )  # fmt: skip
 ACTIONS: list[Callable[[World], None]] = [
     *(lambda world, talk=talk: talk(world.talker) for talk in TALKS),

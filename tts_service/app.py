@@ -9,6 +9,7 @@ import grpc
 
 from mesh.chain import Chain
 from mesh.health import Load
+from mesh.registration import Listing
 from mesh.serve import Server, run
 from mesh.threads import ModelThreads
 from ovos.tts.v1 import tts_pb2_grpc
@@ -17,6 +18,7 @@ from tts_service.config import Config
 from tts_service.engine import Engine
 from tts_service.engines import ENGINES
 from tts_service.loudness import Levels
+from tts_service.openers import Openers
 from tts_service.servicer import TtsServicer
 from tts_service.worker import Worker, warm_up
 
@@ -51,7 +53,9 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
     try:
         if chain is None:
             chain = await threads.run(load, config, levels)
-        worker = Worker(chain, threads, levels)
+        names = chain.names
+        worker = Worker(chain, threads, levels, Openers(int(config.openers_mb * 1e6)))
+        metrics.OPENERS_BYTES.set_function(lambda: worker.openers.n_bytes)
         servicer = TtsServicer(worker, config.max_streams, lambda: server.worker_id)
 
         def add(to: grpc.aio.Server) -> None:
@@ -64,6 +68,7 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
             add=add,
             services=[SERVICE],
             drain_s=config.drain_s,
+            engines=lambda: names,
             load=lambda: Load(servicer.slots.open, servicer.slots.most, threads.waiting),
         )
         await server.start()
@@ -82,4 +87,5 @@ async def serve(config: Config) -> None:
     Raises:
         SystemExit: no engine can be loaded; the log says why.
     """
-    await run(running(config), config.host, config.metrics_port)
+    listing = Listing(config.redis_url, config.advertised_address)
+    await run(running(config), config.host, config.metrics_port, listing=listing)

@@ -27,6 +27,13 @@ class Config:
     drain_s: float = field(default=30.0, metadata={"ge": 0})
     """How long open streams may run on after SIGTERM."""
 
+    redis_url: str = field(default="", repr=False, metadata={"env": "REDIS_URL", "secret": True})
+    """Redis where gateways look for workers; empty: they know this one by its address."""
+
+    advertised_address: str = ""
+    """Where gateways reach this worker, as `host:port`; empty: where it listens or, if that is
+    everywhere, the address from which it reaches Redis."""
+
     engines: tuple[str, ...] = field(
         default=("kokoro", "piper", "espeak"), metadata={"among": tuple(ENGINES)}
     )
@@ -41,8 +48,12 @@ class Config:
     threads: int = field(default=1, metadata={"ge": 1, "le": 64})
     """Segments synthesized at a time; more than one helps only with a GPU."""
 
-    max_waiting: int = field(default=64, metadata={"ge": 1})
-    """Segments that may wait for a thread before the next is refused."""
+    max_waiting: int = field(default=100, metadata={"ge": 1})
+    """Segments that may wait for a thread before the next is refused, which breaks its reply
+    off: not less than `TTS_MAX_STREAMS`."""
 
     max_streams: int = field(default=100, metadata={"ge": 1})
     """Replies spoken at a time before the next is refused."""
+
+    openers_mb: float = field(default=16.0, metadata={"ge": 0})
+    """Memory for short first pieces of replies that were spoken lately; 0 keeps none."""

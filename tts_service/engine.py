@@ -110,6 +110,10 @@ class Engine(Protocol):
     def voices(self) -> Sequence[Voice]:
         """In a stable order, the default first."""
 
+    @property
+    def most_chars(self) -> int:
+        """How much text it is given at a time: meanwhile nobody else has the thread."""
+
     def voice_for(self, manner: Manner) -> str:
         """The id of the voice that speaks so; the default if there is none of that id.
 

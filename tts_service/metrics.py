@@ -35,3 +35,11 @@ HANDOVERS = Counter(
 )
 
 QUEUE_DEPTH = Gauge("tts_queue_depth", "Segments that wait for a model thread.")
+
+OPENERS = Counter(
+    "tts_openers",
+    "Short first pieces of replies: spoken lately and taken from memory (hit) or made (miss).",
+    ["result"],
+)
+
+OPENERS_BYTES = Gauge("tts_openers_bytes", "Memory that such pieces take.")

@@ -132,6 +132,21 @@ def find_cut(text: str, *, first: bool) -> int | None:
     return _forced_cut(text, limit) if len(text) >= limit + LOOKAHEAD else None
 
 
+def part_end(text: str, most_chars: int) -> int:
+    """Where to cut a text that an engine would take too long for: at the end of a sentence,
+    else of a clause, so that the parts are about equal; between two words if there is none."""
+    if len(text) <= most_chars or not _has_words(text[most_chars:]):
+        return len(text)
+    even = len(text) / -(-len(text) // most_chars)
+    cuts = [
+        (bool(place["clause"]), abs(end - even), end)
+        for place in _PLACE.finditer(text, 0, most_chars)
+        if (end := place.start() if place["line"] else place.end()) > most_chars // 3
+        and _judge(text, place, first=True)
+    ]
+    return min(cuts)[2] if cuts else _forced_cut(text, most_chars)
+
+
 def pause_after(text: str, rest: str) -> int:
     """Milliseconds of silence after a segment that `rest` follows."""
     mark = text.rstrip().rstrip(_CLOSERS)[-1:]

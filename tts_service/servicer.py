@@ -23,8 +23,9 @@ from ovos.tts.v1 import tts_pb2 as pb
 from ovos.tts.v1 import tts_pb2_grpc
 from tts_service import languages, metrics, wire
 from tts_service.segment import Segmenter
+from tts_service.speaker import Handover, Speaker
 from tts_service.speech import Audio, Degraded, Speech, Work
-from tts_service.worker import Handover, Speaker, Worker
+from tts_service.worker import Worker
 
 if TYPE_CHECKING:  # generic to the type checker only
     Context = grpc.aio.ServicerContext[
@@ -52,7 +53,8 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
             with self.slots.taken():
                 speech = wire.speech_of(config)
                 rate_hz = config.audio_format.sample_rate_hz
-                speaker = self._worker.speaker(wire.manner_of(config.voice), rate_hz)
+                manner = wire.manner_of(config.voice)
+                speaker = self._worker.speaker(manner, rate_hz, caller.tenant_id)
                 ready = pb.SynthesisReady(
                     worker_id=self._worker_id(),
                     audio_format=wire.audio_format(rate_hz),
@@ -71,7 +73,8 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
             if not 0 < len(request.text) <= MAX_UNARY_CHARS:
                 raise Rejected(f"text is 1 to {MAX_UNARY_CHARS} characters", param="text")
             rate_hz = wire.rate_of(request.audio_format)
-            speaker = self._worker.speaker(wire.manner_of(request.voice), rate_hz)
+            manner = wire.manner_of(request.voice)
+            speaker = self._worker.speaker(manner, rate_hz, caller.tenant_id)
             with self.slots.taken():
                 pcm = await _whole(speaker, request.text)
         return pb.SynthesizeResponse(
@@ -129,7 +132,8 @@ class _Reply:
         async for request in self._requests:
             self._take(request)
             self._to_speak.set()
-            self._to_write.set()
+            if request.WhichOneof("payload") != "text":  # of which a voice makes what to write
+                self._to_write.set()
         if not self._speech.is_finished:
             if not self._speech.is_silent:
                 raise call.unfinished()
@@ -153,6 +157,7 @@ class _Reply:
                 self._speech.allow(request.credit.allowed_until_sample)
             case "cancel":
                 self._speech.cancel(request.cancel.cancel_id)
+                self._speaker.interrupted()
                 if self._saying is not None:
                     self._saying.cancel()
             case "finish":
@@ -168,8 +173,8 @@ class _Reply:
                 self._to_speak.clear()
                 await self._to_speak.wait()
                 continue
-            self._to_write.set()
             self._saying = tasks.create_task(self._say(work), name="say")
+            self._to_write.set()  # only now: the voice should not wait until its start was told
             await asyncio.wait({self._saying})
 
     async def _say(self, work: Work) -> None:

@@ -39,6 +39,10 @@ class Speakable:
     def is_silent(self) -> bool:
         return not any(char.isalnum() for char in self.text)
 
+    def until(self, position: int) -> Speakable:
+        """What comes before a position in `text`."""
+        return Speakable(self.text[:position], self.written_at[:position])
+
     def behind(self, position: int) -> Speakable:
         """What follows a position in `text`."""
         return Speakable(self.text[position:], self.written_at[position:])

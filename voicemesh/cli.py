@@ -16,13 +16,13 @@ from voicemesh import (
     balance,
     catalogue,
     dotenv,
-    haproxy,
     keys,
     models,
     programs,
     settings,
     talk,
     up,
+    up_options,
 )
 from voicemesh.banner import DATA_DIR
 from voicemesh.trouble import ServerMissing, TalkFailed, Trouble
@@ -86,20 +86,7 @@ def _add_up(commands: _Commands) -> None:
         "<TIER>_METRICS_PORT the others; POSTGRES_PORT and REDIS_PORT are free ones by default.",
     )
     _add_data_dir(command)
-    command.add_argument(
-        "--gateways",
-        type=int,
-        choices=range(1, haproxy.SLOTS + 1),
-        default=1,
-        metavar="N",
-        help="processes of the gateway, each on a port of its own; default: 1",
-    )
-    command.add_argument(
-        "--haproxy",
-        action="store_true",
-        help="run HAProxy on PORT and GATEWAY_TLS_PORT, before the gateways; "
-        "HAPROXY_STATS_PORT has its statistics",
-    )
+    up_options.add(command)
     command.add_argument("--verbose", action="store_true", help="show all that the tiers log")
     command.set_defaults(run=_up)
 
@@ -218,13 +205,7 @@ def _add_data_dir(command: argparse.ArgumentParser) -> None:
 
 
 def _up(given: argparse.Namespace, env: Mapping[str, str]) -> None:
-    up.run(
-        given.data_dir,
-        env,
-        gateways=given.gateways,
-        haproxy=given.haproxy,
-        verbose=given.verbose,
-    )
+    up.run(given.data_dir, env, up_options.counts(given), verbose=given.verbose)
 
 
 def _balance(given: argparse.Namespace, env: Mapping[str, str]) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from mesh import config
-from voicemesh.ports import LOOPBACK, Wanted
+from voicemesh.ports import LOOPBACK, Wanted, several
 from voicemesh.tiers import Tier, fleet
+from voicemesh.up_options import ONE_OF_EACH, WORKERS, Counts
 
 T = TypeVar("T")
 
@@ -95,7 +96,10 @@ _TIERS = (
     ("gateway", "gateway", 8080, 9101),
 )
 
-_WHOSE = {"DATABASE_URL": {"persistence"}, "REDIS_URL": {"persistence", "gateway"}}
+_WHOSE = {
+    "DATABASE_URL": {"persistence"},
+    "REDIS_URL": {"persistence", "gateway", *WORKERS},
+}
 _WHOSE_API_KEYS = {"llm"}
 
 
@@ -112,6 +116,8 @@ class Plan:
     gateways: Sequence[Tier]
     """The gateway's processes: one, which is the tier itself, or several of their own."""
     has_haproxy: bool
+    workers: Mapping[str, Sequence[Tier]]
+    """The processes of each tier of WORKERS, in the same way."""
 
     @property
     def gateway(self) -> Tier:
@@ -197,6 +203,16 @@ class Plan:
             variable: value for variable, value in everything.items() if _is_for(name, variable)
         }
 
+    def worker_env(
+        self, name: str, worker: Tier, database_url: str, redis_url: str
+    ) -> dict[str, str]:
+        """The environment of one of the workers of a tier."""
+        return {
+            **self.tier_env(name, database_url, redis_url),
+            f"{name.upper()}_PORT": str(worker.port),
+            f"{name.upper()}_METRICS_PORT": str(worker.metrics_port),
+        }
+
     def gateway_env(self, tier: Tier, database_url: str, redis_url: str) -> dict[str, str]:
         """The environment of one of the gateways."""
         env = self.tier_env("gateway", database_url, redis_url)
@@ -222,14 +238,10 @@ def _is_for(tier: str, variable: str) -> bool:
     return tier in _WHOSE.get(variable, {tier})
 
 
-def make(
-    data_dir: Path, env: Mapping[str, str], *, gateways: int = 1, haproxy: bool = False
-) -> Plan:
+def make(data_dir: Path, env: Mapping[str, str], counts: Counts = ONE_OF_EACH) -> Plan:
     """
     Args:
         env: Variables, those of `.env` included.
-        gateways: How many.
-        haproxy: Whether clients connect to an HAProxy before them.
 
     Raises:
         ConfigError: settings are wrong; all of them are named at once.
@@ -250,8 +262,10 @@ def make(
         )
     if mistakes:
         raise config.ConfigError(mistakes)
-    made = fleet(tiers["gateway"], gateways, behind=haproxy)
-    return Plan(data_dir.absolute(), settings, tls, tiers, dict(env), made, haproxy)
+    spare = iter(several(2 * counts.all))
+    made = fleet(tiers["gateway"], counts.gateways, spare, behind=counts.haproxy)
+    workers = {name: fleet(tiers[name], counts.of(name), spare) for name in WORKERS}
+    return Plan(data_dir.absolute(), settings, tls, tiers, dict(env), made, counts.haproxy, workers)
 
 
 def _load(cls: type[T], env: Mapping[str, str], prefix: str, mistakes: list[str]) -> T:

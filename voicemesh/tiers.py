@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from voicemesh import ports
 from voicemesh.ports import LOOPBACK
 
 
@@ -42,18 +41,18 @@ class Tier:
         return "PORT" if self.name == "gateway" else f"{self.name.upper()}_PORT"
 
 
-def fleet(tier: Tier, n: int, *, behind: bool) -> Sequence[Tier]:
-    """Several gateways in the place of one, on ports of their own.
+def fleet(tier: Tier, n: int, spare: Iterator[int], *, behind: bool = False) -> Sequence[Tier]:
+    """Several processes in the place of one, on ports of their own.
 
     Args:
+        spare: Free ports; two are taken for each, if there are several or they are behind.
         behind: Whether they are behind HAProxy, which has the tier's port then; otherwise the
             first one has it.
     """
     if n == 1 and not behind:
         return [tier]
-    spare = iter(ports.several(2 * n))
     made = [
-        replace(tier, name=f"gateway-{k + 1}", port=next(spare), metrics_port=next(spare))
+        replace(tier, name=f"{tier.name}-{k + 1}", port=next(spare), metrics_port=next(spare))
         for k in range(n)
     ]
     if behind:  # it alone is for others than this machine

@@ -35,6 +35,7 @@ from voicemesh.supervisor import Supervisor
 from voicemesh.terminal import Terminal
 from voicemesh.tiers import Tier
 from voicemesh.trouble import AlreadyRunning
+from voicemesh.up_options import ONE_OF_EACH, Counts
 
 _BEYOND_DRAIN_S = 5.0  # models are freed, pools are closed
 _SERVER_STOP_S = 20.0  # a checkpoint, on a slow disk
@@ -67,25 +68,16 @@ def running(data_dir: Path) -> Running | None:
 
 
 def run(
-    data_dir: Path,
-    env: Mapping[str, str],
-    *,
-    gateways: int = 1,
-    haproxy: bool = False,
-    verbose: bool = False,
+    data_dir: Path, env: Mapping[str, str], counts: Counts = ONE_OF_EACH, *, verbose: bool = False
 ) -> None:
     """Run the mesh until SIGINT, SIGTERM or SIGHUP.
-
-    Args:
-        gateways: How many processes of the gateway.
-        haproxy: Whether clients connect to an HAProxy, which chooses among them.
 
     Raises:
         ConfigError: settings are wrong.
         Trouble: ports, servers or tiers are not to be had. Nothing is left running.
     """
-    decided = plan.make(data_dir, env, gateways=gateways, haproxy=haproxy)
-    if haproxy:
+    decided = plan.make(data_dir, env, counts)
+    if counts.haproxy:
         programs.haproxy()  # before anything is started
     with _alone(decided.data_dir):
         ports.check(decided.ports())
@@ -135,15 +127,16 @@ class _Up:
             certificate.ensure(decided.own_tls, names, datetime.now(UTC))
         await self._start_servers()
         urls = (self._database_url, self._redis_url)
-        parts = {
-            name: _tier_part(tier, decided.tier_env(name, *urls))
-            for name, tier in decided.tiers.items()
-            if name != "gateway"
-        }
+        persistence = decided.tiers["persistence"]
+        workers = [
+            _tier_part(worker, decided.worker_env(name, worker, *urls))
+            for name, several in decided.workers.items()
+            for worker in several
+        ]
         gateways = [_tier_part(tier, decided.gateway_env(tier, *urls)) for tier in decided.gateways]
         await self._supervisor.start(
-            [parts["persistence"]],
-            [parts["stt"], parts["tts"], parts["llm"]],
+            [_tier_part(persistence, decided.tier_env("persistence", *urls))],
+            workers,
             self._edge.parts(self._redis_url) if self._edge else [],
             gateways,  # the first to end, while there is somebody who can send clients elsewhere
         )
@@ -190,7 +183,10 @@ class _Up:
             key=key,
             data_dir=decided.data_dir,
             elapsed_s=self._terminal.elapsed_s,
-            engines=self._terminal.events,
+            engines={
+                name: self._terminal.events.get(several[0].name, [])
+                for name, several in decided.workers.items()
+            },
             wanted=settings.engines(decided.env),
             recording=min(Path("tests/data").glob("*.wav"), default=None),
             embedded_postgres=self._postgres is not None,

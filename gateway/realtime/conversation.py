@@ -71,6 +71,10 @@ class Entry:
     """Of model audio: `(end_char, end_ms)` of each piece that was spoken as one."""
     cut_ms: int | None = None
     """Of model audio: how much of it the client says was heard."""
+    is_read: bool = False
+    """Of model audio: some of its words have none, so that nobody can say they were not heard."""
+    is_notice: bool = False
+    """It is we who said it, in the place of a model that could not."""
     ordinal: int = 0
     version: int = 0
 
@@ -91,6 +95,8 @@ class Entry:
         Beyond the words whose time is known, they are taken to come at the pace of ordinary
         speech.
         """
+        if self.is_read:
+            return self.spoken
         n = bisect_right(self.words, audio_ms + _NEARLY_MS, key=lambda word: word[1])
         end, end_ms = self.words[n - 1] if n else (0, 0)
         if n < len(self.words):
@@ -100,6 +106,12 @@ class Entry:
             return self.spoken
         whole = self.spoken[: end + guess + 1].rpartition(" ")[0]
         return max(whole, self.spoken[:end], key=len)
+
+    def timed(self, words: Iterable[tuple[int, int]], piece: tuple[int, int] | None) -> None:
+        """More of it has been spoken; see `signals.ReplyTiming`."""
+        self.words.extend(words)
+        if piece is not None:
+            self.pieces.append(piece)
 
     def change(self, **fields: object) -> None:
         """Change fields of the wire form."""
@@ -263,7 +275,7 @@ def lines_of(entries: Sequence[Entry]) -> tuple[Line, ...]:
     lines: list[Line] = []
     room, pictures = MAX_CONTEXT, MAX_PICTURES
     for entry in reversed(entries):
-        if _is_unfinished(entry.item):
+        if entry.is_notice or _is_unfinished(entry.item):
             continue
         room -= len(entry.text)
         if room < 0 and lines:

@@ -8,7 +8,7 @@ from typing import Literal
 from .items import InputImage, Item
 from .server_events import ServerEvent
 from .settings import McpTool, NoiseReduction, Retention, Tool, TurnDetection
-from .signals import ReplyEnded
+from .signals import ReplyEnded, ReplyFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Begun:
     """How much audio there was by then."""
     sent_bytes: int
     """PCM behind that which the client has had already."""
-    ended: ReplyEnded | None
+    ended: ReplyEnded | ReplyFailed | None
     """How the model ended, if it has: nothing more is to be written."""
 
 

@@ -20,7 +20,7 @@ from .mcp import Servers
 from .prompts import Prompts
 from .recordings import Shelf
 from .refusals import SERVER_ERROR, Refused, refuse
-from .reply_checks import check_choice, check_voice
+from .reply_checks import answers, check_choice, check_voice
 from .response import Response
 from .response_wire import failed_with
 from .server_events import Error
@@ -168,12 +168,13 @@ class Replies:
         return effects
 
     def words_are_lost(self, entry: Entry, reason: str) -> list[Effect]:
-        """An item got no words: what waited for it fails."""
+        """An item got no words: what was to answer it fails."""
         effects: list[Effect] = []
         for response in list(self._live.values()):
-            if any(awaited is entry for awaited in response.waits_for):
+            waits = any(awaited is entry for awaited in response.waits_for)
+            if waits and (response.is_own or answers(response.context, entry)):
                 effects += self._fail(response, "transcription_failed", reason)
-        return effects
+        return [*effects, *self.go_on()]
 
     def use_servers(self, settings: Settings, *, again: bool = False) -> list[Effect]:
         """The session has the MCP servers of these settings from now on.
@@ -209,6 +210,11 @@ class Replies:
                 return []
             case sig.ReplyThought():
                 response.thought = news.ended
+                return []
+            case sig.ReplyFailing():
+                return response.failing(news)
+            case sig.ReplyMuted():
+                response.mute()
                 return []
             case sig.ReplyCall():
                 return response.call(news)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from . import effects as do
+from .conversation import Entry
 from .effects import Effect
+from .items import Message
 from .refusals import SERVER_ERROR, Refusal, refuse
 from .server_events import Error
 from .settings import Settings, Tool, voice_is_fixed
@@ -40,6 +44,17 @@ def check_voice(new: Settings, old: Settings, param: str) -> None:
     """
     if new.audio.output.voice != old.audio.output.voice:
         raise voice_is_fixed(param)
+
+
+def answers(context: Sequence[Entry], entry: Entry) -> bool:
+    """Whether a response is the answer to this item, and not to what its user said since."""
+    n = next(n for n, other in enumerate(context) if other is entry)
+    return not any(
+        isinstance(later.item, Message)
+        and later.item.role == "user"
+        and (later.text or later.awaited)
+        for later in context[n + 1 :]
+    )
 
 
 def lost(what: str) -> list[Effect]:

@@ -8,7 +8,6 @@ until the MCP tools that it called have returned.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from . import effects as do
 from . import g711
@@ -17,28 +16,18 @@ from . import signals as sig
 from .calls import MAX_OUTPUT, call_of, called, grown, new_call, size, unfinished, whole
 from .conversation import Conversation, Entry, NewId, lines_of
 from .effects import Effect
-from .items import Item, McpApprovalRequest, McpCall, Message, OutputAudio, OutputText, Status
+from .items import McpApprovalRequest, McpCall, Message, OutputAudio, OutputText, Status
 from .mcp import Servers
 from .mcp_tools import Offer
 from .microphone import law_of
 from .recordings import Shelf
-from .response_wire import Part, spoken, wire_of, written
+from .response_wire import TEXT_ONLY, Details, Output, Part, spoken, wire_of, written
 from .resumption import begun
 from .settings import Pcm, Settings
 from .starting import start_of
 from .usage import counted, heard_tokens, usage
 
 MAX_OUTPUTS = 2 * MAX_OUTPUT  # bytes of what the MCP tools of one response return
-
-
-@dataclass(slots=True)
-class Output:
-    """One output item while it is being produced."""
-
-    entry: Entry
-    index: int
-    closed: Item | None = None
-    """As it was told when it ended."""
 
 
 @dataclass(slots=True)
@@ -64,12 +53,14 @@ class Response:
     running: dict[str, Output] = field(default_factory=dict)
     """MCP tools that were called and have not returned, by item."""
     started: do.StartReply | None = None
-    thought: sig.ReplyEnded | None = None
+    thought: sig.ReplyEnded | sig.ReplyFailed | None = None
     ended: sig.ReplyEnded | None = None
     """How the model ended: `thought` while its words are spoken, `ended` while its calls run."""
     room: int = MAX_OUTPUTS
     message: Output | None = None
     text: str = ""  # of the message, all of it
+    is_mute: bool = False  # nobody speaks any more
+    is_notice: bool = False  # its text is ours, not a model's
     lines: tuple[do.Line, ...] = ()  # what the model was asked
     input_audio_tokens: int = 0
     _encoder: g711.Encoder | None = None
@@ -95,15 +86,15 @@ class Response:
         if self.started is None or self.ended is not None:
             return []
         calls = [output for output in self.outputs if output is not self.message]
-        effects: list[Effect] = []
-        for output in calls:
-            if output.closed is None:
-                effects += self._close(output, "incomplete")
+        cut = [output for output in calls if output.closed is None]
+        effects = [effect for output in cut for effect in self._close(output, "incomplete")]
         self.calls = {}
         has_called = any(output.entry.text for output in calls)
         whole = self.thought or (sig.ReplyEnded(self.id, sig.Tokens()) if has_called else None)
         message = self.message.entry if self.message else None
-        return [*effects, replace(self.started, begun=begun(self.text, message, whole))]
+        voice = None if self.is_mute else self.started.voice
+        start = replace(self.started, begun=begun(self.text, message, whole), voice=voice)
+        return [*effects, start]
 
     def say(self, delta: str) -> list[Effect]:
         """More text of the message."""
@@ -139,11 +130,24 @@ class Response:
         pcm_bytes = len(audio) * g711.PCM_BYTES if self._encoder else len(audio)
         self._message.entry.audio_bytes += pcm_bytes
 
+    def failing(self, news: sig.ReplyFailing) -> list[Effect]:
+        """The model has failed. Its words, or our notice instead of any, are still spoken."""
+        self.thought = news.failed
+        if not news.notice:
+            return []
+        effects = self.say(news.notice)
+        self.is_notice = self._message.entry.is_notice = True
+        return effects
+
+    def mute(self) -> None:
+        self.is_mute = True
+        self.metadata = {**(self.metadata or {}), **TEXT_ONLY}
+        if self.message is not None:
+            self.message.entry.is_read = True
+
     def timed(self, news: sig.ReplyTiming) -> None:
         if self.message is not None:
-            self.message.entry.words.extend(news.words)
-            if news.piece is not None:
-                self.message.entry.pieces.append(news.piece)
+            self.message.entry.timed(news.words, news.piece)
 
     def call(self, signal: sig.ReplyCall | sig.ReplyCallDone) -> list[Effect]:
         """A call begins or grows."""
@@ -201,7 +205,7 @@ class Response:
         return [do.DropTool(item_id), do.Send(told)] if self.running.pop(item_id, None) else []
 
     def done(
-        self, status: str, details: dict[str, Any] | None, tokens: sig.Tokens, heard_ms: float
+        self, status: str, details: Details, tokens: sig.Tokens, heard_ms: float
     ) -> list[Effect]:
         """Close what is open and say how it ended.
 
@@ -217,7 +221,7 @@ class Response:
                 if isinstance(output.entry.item, McpCall):
                     effects += self._give_up(output)
                 effects += self._close(output, item_status)
-        tokens = counted(tokens, self.lines, self.text)
+        tokens = counted(tokens, self.lines, "" if self.is_notice else self.text)
         cost = usage(tokens, heard_tokens=self.input_audio_tokens, audio_ms=self.audio_ms)
         effects.append(do.Send(ev.ResponseDone(self._wire(status, details, cost))))
         if status != "failed":
@@ -246,7 +250,8 @@ class Response:
             return []
         item = Message(self.new_id("item"), "assistant", (), "in_progress")
         speaks = self.settings.speaks
-        self.message, effects = self._open(Entry(item, response_id=self.id, is_speech=speaks))
+        entry = Entry(item, response_id=self.id, is_speech=speaks, is_read=self.is_mute)
+        self.message, effects = self._open(entry)
         part = ev.AudioPart() if speaks else ev.TextPart()
         return [*effects, do.Send(ev.PartAdded(*self._part(), part))]
 
@@ -287,12 +292,7 @@ class Response:
         self._count(rest)
         return [*([do.Send(ev.AudioDelta(*part, rest))] if rest else []), *spoken(part, self.text)]
 
-    def _wire(
-        self,
-        status: str,
-        details: dict[str, Any] | None = None,
-        cost: dict[str, Any] | None = None,
-    ) -> ev.Response:
+    def _wire(self, status: str, details: Details = None, cost: Details = None) -> ev.Response:
         output = [o.closed for o in self.outputs if o.closed is not None]
         conversation_id = self.conversation.id if self.conversation else None
         fixed = wire_of(self.settings, self.id, conversation_id, self.metadata)

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec import UNSET
 
 from . import effects as do
 from . import server_events as ev
+from .conversation import Entry
 from .effects import Effect
+from .items import Item
 from .settings import Settings
+
+TEXT_ONLY = {"ovos_text_only": "nobody can speak now"}
+"""In the metadata of a response that has words without audio. The contract has no event for it,
+and clients stumble over events and error codes that they do not know."""
+
+
+Details = dict[str, Any] | None
+"""The `status_details` of a response, or what it cost."""
+
+
+@dataclass(slots=True)
+class Output:
+    """One output item while it is being produced."""
+
+    entry: Entry
+    index: int
+    closed: Item | None = None
+    """As it was told when it ended."""
 
 
 def wire_of(

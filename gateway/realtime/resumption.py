@@ -11,10 +11,10 @@ from __future__ import annotations
 from . import effects as do
 from .conversation import Entry
 from .recordings import BYTES_PER_MS
-from .signals import ReplyEnded
+from .signals import ReplyEnded, ReplyFailed
 
 
-def begun(text: str, entry: Entry | None, ended: ReplyEnded | None) -> do.Begun:
+def begun(text: str, entry: Entry | None, ended: ReplyEnded | ReplyFailed | None) -> do.Begun:
     """
     Args:
         text: All that was written of the reply.

@@ -193,9 +193,26 @@ class ReplyFailed:
     type: str = "server_error"
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyFailing:
+    """The model has failed so; what it said until then, or the notice, is still being spoken."""
+
+    response_id: str
+    failed: ReplyFailed
+    notice: str = ""
+    """Our words for the user, if the model had said nothing. No model reads them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyMuted:
+    """Nobody can speak from here on: what follows is only read, as is what was not spoken yet."""
+
+    response_id: str
+
+
 Reply = (
     ReplyText | ReplyCall | ReplyCallDone | ReplyAudio | ReplyPlayed | ReplyTiming | ReplyDegraded
-    | ReplyThought | ReplyEnded | ReplyFailed
+    | ReplyThought | ReplyEnded | ReplyFailed | ReplyFailing | ReplyMuted
 )  # fmt: skip
 """News of the reply with that `response_id`."""
 

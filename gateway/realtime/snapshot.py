@@ -45,6 +45,8 @@ class SavedEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     audio_bytes: int = 0
     words: tuple[tuple[int, int], ...] = ()
     cut_ms: int | None = None
+    is_read: bool = False
+    is_notice: bool = False
     ordinal: int = 0
     version: int = 0
 
@@ -95,6 +97,8 @@ def saved_entry(entry: Entry) -> SavedEntry:
         audio_bytes=entry.audio_bytes,
         words=tuple(entry.words),
         cut_ms=entry.cut_ms,
+        is_read=entry.is_read,
+        is_notice=entry.is_notice,
         ordinal=entry.ordinal,
         version=entry.version,
     )

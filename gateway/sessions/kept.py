@@ -24,6 +24,9 @@ STATE_BYTES = 64 << 10  # of a journal: from here on a snapshot takes its place
 MOST_STATE = 4 << 20  # bytes of words and pictures: a larger session is not kept
 MOST_BYTES, MOST_ENTRIES = 4 << 20, 8_000  # a journal that is longer is given up
 
+_DECISIONS = sig.ReplyThought | sig.ReplyFailing | sig.ReplyMuted | sig.SpeechStarted | sig.Resumed
+"""News after which a session goes on otherwise, wherever it does."""
+
 log = logging.getLogger(__name__)
 
 
@@ -110,7 +113,7 @@ class Kept:
         if self.journal.is_clean:
             self._writer.moved(self)
             return 0
-        decides = isinstance(event, sig.ReplyThought | sig.SpeechStarted | sig.Resumed)
+        decides = isinstance(event, _DECISIONS)
         if decides or any(map(_shows, effects)):
             self._writer.now(self)
             return after

@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 class OllamaEngine:
     """Takes part while a server answers and has a model."""
 
+    goes_on = True
+
     def __init__(self, config: Config) -> None:
         self._host = config.ollama_host
         self._configured = config.ollama_model

@@ -24,18 +24,22 @@ import math
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from mesh.audio import SAMPLE_BYTES
 from mesh.errors import Overloaded
 from stt_service.config import Config
 from stt_service.engine import RATE_HZ, Heard, How, Word
+from stt_service.pool import Claim, Pool
 from stt_service.sphinx import FRAME_SAMPLES, Decoder
 
 LANGUAGE = "en-US"
 SETTINGS: dict[str, object] = {"samprate": RATE_HZ, "fwdflat": False, "maxhmmpf": 5000}
 MEAN = "43.5,0,2.3,15.1,-3.5,-0.2,0.1,-4.6,-1.2,-2.5,2.7,0.2,1.5"  # of the five voices
 READY = 2  # decoders made at start; the others when they are first needed, in 0.3 s
+MOST_BYTES = RATE_HZ * SAMPLE_BYTES  # 1 s of what was kept: others wait 0.2 s for a thread
 _VARIANT = re.compile(r"\(\d+\)$")  # "the(2)": the second way to say "the"
 
 T = TypeVar("T")
@@ -53,51 +57,23 @@ class PocketSphinx:
             NotInstalled: the pocketsphinx wheel is not there.
         """
         self.threads = os.cpu_count() or 1
-        self._pool = _Pool(config.pocketsphinx_decoders)
+        self._pool = Pool(
+            lambda: Decoder(SETTINGS),
+            Decoder.free,
+            most=config.pocketsphinx_decoders,
+            ready=READY,
+        )
 
-    def ear(self) -> _Ear:
-        return _Ear(self._pool)
+    def ear(self, tenant: str = "") -> _Ear:
+        return _Ear(self._pool, tenant)
 
     def close(self) -> None:
         self._pool.close()
 
 
-class _Pool:
-    """Decoders, few, since each holds 90 MB. Any thread may use it."""
-
-    def __init__(self, most: int) -> None:
-        self._lock = threading.Lock()
-        self._free = [Decoder(SETTINGS) for _ in range(min(READY, most))]
-        self._may_make = most - len(self._free)
-
-    def take(self) -> Decoder | None:
-        """A decoder, or None if all are at work. Blocks if one has to be made."""
-        with self._lock:
-            if self._free:
-                return self._free.pop()
-            if not self._may_make:
-                return None
-            self._may_make -= 1
-        try:
-            return Decoder(SETTINGS)
-        except BaseException:
-            with self._lock:
-                self._may_make += 1
-            raise
-
-    def give_back(self, decoder: Decoder) -> None:
-        with self._lock:
-            self._free.append(decoder)
-
-    def close(self) -> None:
-        with self._lock:
-            while self._free:
-                self._free.pop().free()
-
-
 class _Ear:
-    def __init__(self, pool: _Pool) -> None:
-        self.pool, self.mean = pool, MEAN
+    def __init__(self, pool: Pool[Decoder], tenant: str) -> None:
+        self.pool, self.tenant, self.mean = pool, tenant, MEAN
 
     def recognizer(self, how: How) -> _Recognizer:
         return _Recognizer(self, how)
@@ -106,16 +82,23 @@ class _Ear:
 class _Recognizer:
     """One utterance.
 
-    The decoder is taken by the first call and given back by `close`, or by the call
-    that runs while it is closed. While every decoder is at work, audio is kept.
+    The decoder is asked for by the first call and given back by `close`, or by the call
+    that runs while it is closed. While there is none, audio is kept.
     """
 
     def __init__(self, ear: _Ear, how: How) -> None:
         self._ear, self._how = ear, how
+        self._claim = Claim[Decoder](ear.tenant)
+        self._began_s = time.monotonic()
+        self._ended_s: float | None = None
         self._waiting = bytearray()
         self._decoder: Decoder | None = None
         self._busy = threading.Lock()
         self._closed = False
+
+    @property
+    def lags(self) -> bool:
+        return bool(self._waiting) and self._claim.granted
 
     def feed(self, pcm: bytes) -> None:
         self._run(lambda: self._feed(pcm))
@@ -130,11 +113,10 @@ class _Recognizer:
         self._closed = True
         if self._busy.acquire(blocking=False):
             try:
-                decoder, self._decoder = self._decoder, None
+                self._decoder = None
+                self._ear.pool.give_back(self._claim)
             finally:
                 self._busy.release()
-            if decoder is not None:
-                self._ear.pool.give_back(decoder)
 
     def _run(self, work: Callable[[], T]) -> T:
         try:
@@ -149,13 +131,16 @@ class _Recognizer:
         if self._decoder is None and not self._begin():
             return
         assert self._decoder is not None
-        pcm = bytes(self._waiting)
-        self._waiting.clear()
+        most = max(len(pcm), MOST_BYTES)
+        pcm = bytes(self._waiting[:most])
+        del self._waiting[:most]
         if pcm:
             self._decoder.feed(pcm)
 
     def _begin(self) -> bool:
-        self._decoder = self._ear.pool.take()
+        """Those whose speech has ended come first, the earliest end before the others."""
+        rank, since_s = (1, self._began_s) if self._ended_s is None else (0, self._ended_s)
+        self._decoder = self._ear.pool.take(self._claim, rank=rank, deadline_s=since_s)
         if self._decoder is not None:
             self._decoder.start(self._ear.mean)
         return self._decoder is not None
@@ -163,11 +148,13 @@ class _Recognizer:
     def _finish(self) -> Heard:
         """
         Raises:
-            Overloaded: every decoder is still at work; try again.
+            Overloaded: every decoder is still at work, or it has only begun; try again.
         """
+        if self._ended_s is None:
+            self._ended_s = time.monotonic()
         self._feed(b"")
         decoder = self._decoder
-        if decoder is None:
+        if decoder is None or self._waiting:
             raise Overloaded("every PocketSphinx decoder is at work")
         decoder.end()
         self._ear.mean = decoder.mean()

@@ -27,7 +27,7 @@ SPOKEN = ["what time is it in london today", "what is the weather in paris", "go
 def config(tmp_path_factory) -> Config:
     models_dir = tmp_path_factory.mktemp("models")
     whisper_model.make(models_dir)
-    return Config(models_dir=models_dir, pocketsphinx_decoders=3)
+    return Config(models_dir=models_dir, pocketsphinx_decoders=3, whisper_batch=3)
 
 
 @pytest.fixture(scope="session", params=[*ENGINES, "fake"])

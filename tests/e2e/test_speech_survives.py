@@ -36,7 +36,7 @@ async def test_a_reply_goes_on_when_its_voice_is_killed(mesh):
             await _restarted(mesh, mesh.kill("tts_service"))
         assert await hearing == "completed"
     caller.check()
-    assert "gateway_speech_breaks_total 2.0" in await _metrics(mesh)
+    assert 'gateway_failover_seconds_count{tier="tts"} 2.0' in await _metrics(mesh)
 
     undisturbed = await _undisturbed(mesh)
     assert abs(len(caller.audio) - len(undisturbed)) < 3 * CLOSE_MS * 48

@@ -34,6 +34,9 @@ class Fault(Enum):
     CUT = "the connection is reset"
     HALF = "the stream ends in order, but without its end"
     GARBAGE = "bytes come that are no message"
+    ENDLESS = "it goes on and on"
+    PAGE = "200 with a page for people"
+    PLAIN = "200 with one JSON document that says what is wrong"
     LIMITED = "429 with Retry-After: 7"
     BROKEN = "500"
     BAD_KEY = "401"
@@ -42,6 +45,11 @@ class Fault(Enum):
 
 STATUSES = {Fault.LIMITED: 429, Fault.BROKEN: 500, Fault.BAD_KEY: 401, Fault.BAD_REQUEST: 400}
 
+
+MORE = " more"
+"""What ENDLESS says."""
+
+ENDLESS_EVERY_S = 0.005
 
 USAGE = Usage(11, 3, 7)
 
@@ -100,7 +108,7 @@ class FakeEngine:
     ) -> None:
         self.context_tokens = context_tokens
         self._model, self.model = model, name
-        self.available = True
+        self.available = self.goes_on = True
         self.requests: list[Request] = []
         self.closed = False
 
@@ -129,6 +137,9 @@ class FakeEngine:
         for i, piece in enumerate(pieces[:limit]):
             if i == reply.pieces_first:
                 await self._fail(reply)
+                while reply.fault is Fault.ENDLESS:
+                    yield TextDelta(MORE)
+                    await asyncio.sleep(ENDLESS_EVERY_S)
             yield TextDelta(piece)
         if len(pieces) <= reply.pieces_first:
             await self._fail(reply)
@@ -140,7 +151,7 @@ class FakeEngine:
 
     async def _fail(self, reply: Reply) -> None:
         match reply.fault:
-            case None:
+            case None | Fault.ENDLESS:
                 return
             case Fault.STALL:
                 await self._model.stall()

@@ -20,8 +20,8 @@ from gateway.realtime import signals as sig
 from gateway.realtime.effects import Line, Listening, StartReply, Voice
 from gateway.realtime.items import FunctionCallOutput, Message
 from gateway.realtime.settings import RATE_HZ, McpTool, ServerVad
-from mesh.dial import Link
 from mesh.errors import MeshError, answering, first_of
+from mesh.pool import Pool
 from ovos.llm.v1 import llm_pb2 as llm
 from ovos.llm.v1 import llm_pb2_grpc
 from ovos.stt.v1 import stt_pb2 as stt
@@ -36,8 +36,8 @@ ALL_CREDIT = {"allowed_until_sample": 1 << 40}
 class Call:
     """A server's end of one stream."""
 
-    def __init__(self, context: Any, response: type) -> None:
-        self._context, self._response = context, response
+    def __init__(self, context: Any, response: type, worker: int) -> None:
+        self._context, self._response, self.worker = context, response, worker
         self._writing = asyncio.Lock()
         self.requests: list[Any] = []
 
@@ -74,8 +74,12 @@ class Tiers(
 ):
     """All three services. What `scripts` holds is played first, call by call."""
 
-    def __init__(self, backends: FakeBackends) -> None:
-        self._backends = backends
+    def __init__(self, backends: FakeBackends, worker: int = 0, first: Tiers | None = None) -> None:
+        """
+        Args:
+            first: Whose scripts are played, and who keeps what comes, if it is not this one.
+        """
+        self._backends, self._worker, self._first = backends, worker, first or self
         self.scripts: list[Script] = []
         self.calls: list[Call] = []
         self.metadata: list[dict[str, str]] = []
@@ -114,13 +118,14 @@ class Tiers(
         return llm.CallToolResponse(error={"kind": kind, "code": code, "message": error["message"]})
 
     async def _serve(self, context: Any, response: type, usual: Script) -> None:
-        call = Call(context, response)
-        self.calls.append(call)
-        self.metadata.append(dict(context.invocation_metadata()))
+        call = Call(context, response, self._worker)
+        first = self._first
+        first.calls.append(call)
+        first.metadata.append(dict(context.invocation_metadata()))
         failure: BaseExceptionGroup[MeshError] | None = None
         async with answering(context):
             try:
-                await (self.scripts.pop(0) if self.scripts else usual)(call)
+                await (first.scripts.pop(0) if first.scripts else usual)(call)
             except* MeshError as errors:
                 failure = errors
             if failure is not None:
@@ -300,6 +305,17 @@ def _context(config: llm.GenerationConfig) -> tuple[Line, ...]:
     )
 
 
+async def _served(tiers: Tiers) -> tuple[grpc.aio.Server, str]:
+    """Returns also where it listens."""
+    server = grpc.aio.server()
+    stt_pb2_grpc.add_SttServiceServicer_to_server(tiers, server)
+    tts_pb2_grpc.add_TtsServiceServicer_to_server(tiers, server)
+    llm_pb2_grpc.add_LlmOrchestratorServiceServicer_to_server(tiers, server)
+    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    return server, target
+
+
 @asynccontextmanager
 async def serving(
     backends: FakeBackends,
@@ -307,16 +323,21 @@ async def serving(
     patience_s: float = 3.0,
     tts_patience_s: float = 3.0,
     llm_timeout_s: float = 10.0,
+    workers: int = 1,
 ) -> AsyncIterator[tuple[MeshBackends, Tiers]]:
-    """The gRPC backends, dialled to tiers of their own."""
+    """The gRPC backends, dialled to tiers of their own.
+
+    Args:
+        workers: Of each tier; they play the same scripts, whoever is called.
+    """
     tiers = Tiers(backends)
-    server = grpc.aio.server()
-    stt_pb2_grpc.add_SttServiceServicer_to_server(tiers, server)
-    tts_pb2_grpc.add_TtsServiceServicer_to_server(tiers, server)
-    llm_pb2_grpc.add_LlmOrchestratorServiceServicer_to_server(tiers, server)
-    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
-    links = (Link("stt", target), Link("tts", target), Link("llm", target))
+    everyone = [tiers, *(Tiers(backends, n, tiers) for n in range(1, workers))]
+    served = [await _served(one) for one in everyone]
+    targets = [target for _, target in served]
+    pools = (Pool("stt", targets), Pool("tts", targets), Pool("llm", targets))
+    for pool in pools:
+        for worker in pool.workers:
+            worker.serving = True  # nobody watches them here
     try:
         async with asyncio.TaskGroup() as tasks:
             limits = {
@@ -324,8 +345,9 @@ async def serving(
                 "tts_patience_s": tts_patience_s,
                 "llm_timeout_s": llm_timeout_s,
             }
-            yield MeshBackends(links, tasks, **limits), tiers
+            yield MeshBackends(pools, tasks, **limits), tiers
     finally:
-        for link in links:
-            await link.close()
-        await server.stop(0)
+        for pool in pools:
+            await pool.close()
+        for server, _ in served:
+            await server.stop(0)

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from llm_orchestrator.engine import Finish, ToolCall
 from llm_orchestrator.engines.ollama import MUST_CALL
-from tests.fakes.llm import STATUSES, Fault, Model
+from tests.fakes.llm import ENDLESS_EVERY_S, MORE, STATUSES, Fault, Model
 
 MODELS = ("alpha", "beta", "whisper-large")
 
@@ -121,6 +121,11 @@ class ProviderServer:
             headers = {"Retry-After": "7"} if fault is Fault.LIMITED else {}
             error = {"error": {"message": f"about {json.dumps(body)}", "type": "some_error"}}
             return web.json_response(error, status=STATUSES[fault], headers=headers)
+        if fault is Fault.PAGE:
+            page = "<html><body>Please log in.\n\ndata: nothing</body></html>"
+            return web.Response(text=page, content_type="text/html")
+        if fault is Fault.PLAIN:
+            return web.json_response({"error": {"message": "the model is loading"}})
         response = web.StreamResponse()
         await response.prepare(request)
         try:
@@ -140,17 +145,26 @@ class ProviderServer:
         reply = self.model.reply
         for i in range(len(pieces) + 1):
             if reply.fault and i == min(reply.pieces_first, len(pieces)):
-                match reply.fault:
-                    case Fault.STALL:
-                        await self.model.stall()
-                    case Fault.CUT:
-                        yield b""
-                    case Fault.HALF:
-                        return
-                    case Fault.GARBAGE:
-                        yield b'data: {"choices": 7\n\n{]\n'
-                        return
+                async for instead in self._instead(reply.fault):
+                    yield instead
+                if reply.fault is not Fault.STALL:
+                    return
             yield pieces[i] if i < len(pieces) else None
+
+    async def _instead(self, fault: Fault) -> AsyncIterator[str | bytes]:
+        match fault:
+            case Fault.STALL:
+                await self.model.stall()
+            case Fault.CUT:
+                yield b""
+            case Fault.GARBAGE:
+                yield b'data: {"choices": 7\n\n{]\n'
+            case Fault.ENDLESS:
+                while True:
+                    yield MORE
+                    await asyncio.sleep(ENDLESS_EVERY_S)
+            case _:
+                return
 
     def _limited(self, calls: tuple[ToolCall, ...], limit: int) -> tuple[list[str], Finish]:
         pieces = [] if calls else self.model.reply.pieces

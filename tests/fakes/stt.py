@@ -40,7 +40,7 @@ class FakeEngine:
         """Cleared, it holds `finish` up."""
         self.may_finish.set()
 
-    def ear(self) -> FakeEar:
+    def ear(self, tenant: str = "") -> FakeEar:
         return FakeEar(self)
 
     def close(self) -> None:
@@ -57,6 +57,8 @@ class FakeEar:
 
 
 class FakeRecognizer:
+    lags = False
+
     def __init__(self, engine: FakeEngine, how: How) -> None:
         self._engine, self._how = engine, how
         self._n_samples = 0

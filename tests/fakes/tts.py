@@ -31,6 +31,7 @@ class FakeEngine:
     """Every character is one piece of audio. With `hold` each waits for a `release`."""
 
     sample_rate_hz = RATE_HZ
+    most_chars = 1000
     voices: Sequence[Voice] = (Voice("hum", "Hum", ("en-us",)), Voice("hum2", "Hum 2", ("en-gb",)))
 
     def __init__(self, *, hold: bool = False, fails_at: int | None = None) -> None:

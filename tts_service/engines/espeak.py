@@ -33,6 +33,8 @@ OPENAI_VOICES = {
     "verse": "en-us+klatt4",
 }
 
+MOST_CHARS = 1000  # 40 ms of one core
+
 _TOKEN = re.compile(r"\S+")
 
 
@@ -43,6 +45,8 @@ class Espeak:
     with audio, and turning that into an iterator needs a second thread, to gain the
     5 ms that a clause takes.
     """
+
+    most_chars: int = MOST_CHARS
 
     def __init__(self, config: Config) -> None:
         self._library = library()

@@ -22,6 +22,8 @@ from tts_service.inference import Session
 from tts_service.short_path import short_path
 from tts_service.stretch import stretch
 
+MOST_CHARS = 120  # about 7 s of speech
+
 SLOWEST, FASTEST = 0.5, 2.0  # the library's bounds; beyond them the audio is stretched
 
 # The first letter of a voice's name is its language, the second f or m.
@@ -50,6 +52,7 @@ OPENAI_VOICES = {
 
 class Kokoro:
     sample_rate_hz: int = SAMPLE_RATE
+    most_chars: int = MOST_CHARS
 
     def __init__(self, config: Config) -> None:
         """

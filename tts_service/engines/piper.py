@@ -18,10 +18,14 @@ from tts_service.inference import Session
 from tts_service.short_path import short_path
 from tts_service.voices import OPENAI_NAMES
 
+MOST_CHARS = 200  # about 12 s of speech
+
 
 class Piper:
     """A voice id is the name of the file and, if it holds several speakers, one of them:
     `en_US-libritts_r-medium#3922`. OpenAI's names are spread over the speakers."""
+
+    most_chars: int = MOST_CHARS
 
     def __init__(self, config: Config) -> None:
         """

@@ -41,6 +41,7 @@ class OfflineEngine:
     """Answers by rules. Its tokens are words, in the counts and in the limit."""
 
     available = True
+    goes_on = False  # rules know how their own sentences end
     model = MODEL
     context_tokens = CONTEXT_TOKENS
 

@@ -9,6 +9,8 @@ def test_prints_what_a_frame_costs_each_way(capsys, monkeypatch):
         "json.loads + b64decode",
         "frame in",
         "frame out",
+        "kept in, besides",
+        "kept out, besides",
         "µ-law in, besides",
         "µ-law out, besides",
     ]

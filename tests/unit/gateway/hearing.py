@@ -48,10 +48,14 @@ class Hearing:
 
 @asynccontextmanager
 async def hearing(
-    *scripts: Script, how: Listening = DETECT, from_sample: int = 0, patience_s: float = 3.0
+    *scripts: Script,
+    how: Listening = DETECT,
+    from_sample: int = 0,
+    patience_s: float = 3.0,
+    workers: int = 1,
 ) -> AsyncIterator[tuple[Hearing, list[Call]]]:
     """A microphone whose streams are answered by these scripts, one after the other."""
-    async with serving(FakeBackends(), patience_s=patience_s) as (backends, tiers):
+    async with serving(FakeBackends(), patience_s=patience_s, workers=workers) as (backends, tiers):
         tiers.scripts = list(scripts)
         with logs.bound(tenant_id="acme", session_id="sess_1"):
             async with backends.listen(how, from_sample) as microphone:

@@ -81,4 +81,4 @@ async def test_servers_that_are_away_do_not_cut_anybody_off_from_the_tier():
         for _ in range(20):
             with pytest.raises(Unavailable, match="the server cannot be reached"):
                 await backends.list_tools(DOCS)
-        backends.llm.check()
+        backends.llm.pick().check()

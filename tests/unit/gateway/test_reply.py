@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway import reply
 from gateway.pacer import FRAME_BYTES, Wheel
@@ -13,7 +14,7 @@ from gateway.realtime import signals as sig
 from gateway.realtime.effects import Begun, StartReply, Voice
 from gateway.reply import Stage
 from gateway.told import told
-from mesh.errors import Overloaded, Unavailable
+from mesh.errors import Broken, Overloaded, Rejected, Unavailable
 from tests.fakes.backends import FakeBackends
 
 SPOKEN = StartReply("resp_1", "", (), voice=Voice("alloy", 1.0))
@@ -223,6 +224,117 @@ async def test_a_code_of_the_provider_is_passed_on(stage, listener, backends, co
     assert listener.heard == [sig.ReplyFailed("resp_1", code, told(error), type_)]
 
 
+SORRY = "I cannot think."
+
+
+@pytest.fixture
+def sorry(stage):
+    return replace(stage, apology=SORRY)
+
+
+class Stalls(FakeBackends):
+    """Fails after its first word."""
+
+    async def _thoughts(self, start):
+        async for thought in super()._thoughts(start):
+            yield thought
+            raise Broken("the model died", tier="llm")
+
+
+async def test_where_nobody_thinks_that_is_said_and_the_reply_fails_after_it(
+    sorry, listener, backends
+):
+    backends.fail = Unavailable("no provider", tier="llm")
+    before = degraded("no_llm")
+    await reply.run(SPOKEN, sorry, listener)
+    failed = sig.ReplyFailed("resp_1", "llm_unavailable", "It cannot be reached.")
+    assert listener.heard[0] == sig.ReplyFailing("resp_1", failed, SORRY)
+    assert len(listener.audio) == 3 * 12_000
+    assert listener.heard[-1] == failed
+    assert listener.kinds().count(sig.ReplyFailed) == 1
+    assert sig.ReplyText not in listener.kinds()
+    assert degraded("no_llm") == before + 1
+    assert backends.open_streams == 0
+
+
+async def test_a_notice_is_for_those_who_listen(sorry, listener, backends):
+    backends.fail = Unavailable("no provider", tier="llm")
+    await reply.run(WRITTEN, sorry, listener)
+    assert listener.kinds() == [sig.ReplyFailed]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Rejected("no such tool", tier="llm"),
+        Broken("too long", tier="llm", code="context_length_exceeded"),
+    ],
+)
+async def test_a_mistake_of_the_client_is_not_told_to_its_user(sorry, listener, backends, error):
+    backends.fail = error
+    before = degraded("no_llm")
+    await reply.run(SPOKEN, sorry, listener)
+    assert listener.kinds() == [sig.ReplyFailed]
+    assert degraded("no_llm") == before
+
+
+async def test_a_model_that_dies_in_mid_answer_is_spoken_to_where_it_came(listener):
+    backends = Stalls(answer=("One ", "two."))
+    async with on_stage(backends) as stage:
+        await reply.run(SPOKEN, replace(stage, apology=SORRY), listener)
+    failed = listener.heard[-1]
+    assert isinstance(failed, sig.ReplyFailed)
+    assert listener.heard[:2] == [
+        sig.ReplyText("resp_1", "One "),
+        sig.ReplyFailing("resp_1", failed),
+    ]
+    assert len(listener.audio) == 12_000
+
+
+async def test_a_notice_that_was_begun_is_spoken_to_its_end_elsewhere(sorry, listener, backends):
+    failed = sig.ReplyFailed("resp_1", "llm_unavailable", "It cannot be reached.")
+    begun = Begun(SORRY, 2, 250, 0, failed)
+    await reply.run(replace(SPOKEN, begun=begun), sorry, listener)
+    assert backends.asked == []
+    assert len(listener.audio) == 2 * 12_000
+    assert listener.heard[-1] == failed
+
+
+async def test_without_a_voice_all_is_written_and_the_reply_ends_well(stage, listener, backends):
+    backends.mute = Unavailable("nobody", tier="tts")
+    await reply.run(SPOKEN, stage, listener)
+    texts = [s.delta for s in listener.heard if isinstance(s, sig.ReplyText)]
+    assert texts == ["Hi ", "there."]
+    assert listener.kinds().count(sig.ReplyMuted) == 1
+    assert listener.kinds()[-1] is sig.ReplyEnded
+    assert backends.open_streams == 0
+
+
+async def test_where_nobody_thinks_or_speaks_the_notice_is_written(sorry, listener, backends):
+    backends.fail = Unavailable("no provider", tier="llm")
+    backends.mute = Unavailable("nobody", tier="tts")
+    await reply.run(SPOKEN, sorry, listener)
+    assert listener.kinds() == [sig.ReplyFailing, sig.ReplyMuted, sig.ReplyFailed]
+
+
+async def test_a_call_does_not_wait_for_a_voice(listener):
+    class Silent(FakeBackends):
+        @asynccontextmanager
+        async def speak(self, start):
+            await asyncio.Event().wait()
+            yield
+
+    backends = Silent()
+    backends.call = ("f", "{}")
+    async with on_stage(backends) as stage, asyncio.timeout(10):
+        await reply.run(SPOKEN, stage, listener)
+    assert listener.kinds()[-1] is sig.ReplyEnded
+
+
+def degraded(what: str) -> float:
+    return REGISTRY.get_sample_value("gateway_degraded_replies_total", {"what": what}) or 0
+
+
 async def test_cancelling_ends_everything_without_a_word(stage, listener, backends):
     backends.gate = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
@@ -232,51 +344,6 @@ async def test_cancelling_ends_everything_without_a_word(stage, listener, backen
     assert backends.open_streams == 0
     assert sig.ReplyEnded not in listener.kinds()
     assert sig.ReplyFailed not in listener.kinds()
-
-
-class SlowToStop(FakeBackends):
-    """A model that takes its time to let go, longer than its voice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = asyncio.Event()
-        self.silent = asyncio.Event()
-
-    @asynccontextmanager
-    async def think(self, start):
-        async with super().think(start) as thoughts:
-            try:
-                yield thoughts
-            finally:
-                async with asyncio.timeout(10):
-                    await self.silent.wait()
-
-    @asynccontextmanager
-    async def speak(self, start):
-        async with super().speak(start) as speech:
-            yield Silenced(speech, self.silent)
-
-
-class Silenced:
-    def __init__(self, speech, silent) -> None:
-        self.say, self.finish = speech.say, speech.finish
-        self._speech, self._silent = speech, silent
-
-    async def __aiter__(self):
-        try:
-            async for sound in self._speech:
-                yield sound
-        finally:
-            self._silent.set()
-
-
-async def test_the_voice_is_stopped_before_the_model_has_let_go(listener):
-    backends = SlowToStop()
-    async with on_stage(backends) as stage, asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(reply.run(SPOKEN, stage, listener), name="reply")
-        await listener.until(sig.ReplyAudio)
-        task.cancel()
-    assert backends.open_streams == 0
 
 
 async def test_thinking_waits_for_a_client_that_reads_slowly(stage, listener):

@@ -29,7 +29,9 @@ async def stream_to(*scripts: Script):
         tiers.scripts = list(scripts)
 
         def dial() -> Stream:
-            return Stream(backends.stt, backends._stt_stub.StreamingRecognize, tasks)
+            worker = backends.stt.pick()
+            stub = worker.stub(stt_pb2_grpc.SttServiceStub)
+            return Stream(worker, stub.StreamingRecognize, tasks)
 
         yield dial, tiers.calls
 

@@ -7,6 +7,7 @@ from grpc_health.v1 import health_pb2
 from llm_orchestrator import app
 from llm_orchestrator.config import Config
 from llm_orchestrator.health import Watch
+from mesh.errors import NotInstalled
 from ovos.llm.v1 import llm_pb2 as pb
 from ovos.llm.v1 import llm_pb2_grpc
 
@@ -77,6 +78,13 @@ async def test_on_a_machine_with_nothing_offline_answers(question):
         done = [message async for message in call][-1].completed
     assert done.model == pb.ModelPreference(provider="offline", model="rules")
     assert "fifty six" in done.text or "offline responder" in done.text
+
+
+async def test_a_tool_that_the_settings_name_and_nobody_has_keeps_the_tier_from_starting():
+    config = Config(port=0, providers=("offline",), tools=("no_such_tool",))
+    with pytest.raises(NotInstalled, match=r"LLM_TOOLS: no tool 'no_such_tool'"):
+        async with app.running(config, app.load(config)):
+            pass
 
 
 async def test_a_request_may_be_as_long_as_pictures_are():

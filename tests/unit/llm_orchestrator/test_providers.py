@@ -1,8 +1,8 @@
 import pytest
 
-from llm_orchestrator.providers import Preference, Providers
+from llm_orchestrator.providers import MOST_LIMITED_S, RETRY_S, Preference, Providers
 from mesh.breaker import FAILURES, REST_S
-from mesh.errors import Rejected, Unavailable
+from mesh.errors import Overloaded, Rejected, Unavailable
 from tests.fakes.llm import FakeEngine, Model
 
 
@@ -104,6 +104,38 @@ def test_a_provider_that_is_away_is_not_asked(providers):
     one.engine.available = False
     assert not one.allows()
     assert [p.name for p in providers.all if p.available] == ["two"]
+
+
+def test_a_provider_that_limits_us_is_left_alone_until_it_says(providers, clock):
+    one = providers.all[0]
+    one.failed(Overloaded("full", retry_after_s=7.0))
+    assert (one.allows(), one.available, one.promises, one.rest_s) == (False, False, False, 7.0)
+    assert providers.next_change_s == providers.retry_after_s == 7.0
+    clock.now_s += 7.0
+    assert one.allows()
+    assert providers.next_change_s is None
+    one.failed(Overloaded("full", retry_after_s=86400.0))
+    assert one.rest_s == MOST_LIMITED_S
+
+
+def test_a_trial_under_way_is_a_promise_and_a_rest_is_none(providers, clock):
+    one = providers.all[0]
+    for _ in range(FAILURES):
+        assert one.promises
+        one.failed(Unavailable("down"))
+    assert not one.promises
+    assert providers.changed.is_set()
+    clock.now_s += REST_S
+    assert one.promises
+    assert one.allows()
+    assert one.promises
+    providers.changed.clear()
+    one.succeeded()
+    assert providers.changed.is_set()
+
+
+def test_when_nothing_is_known_to_try_again_soon_is_advised(providers):
+    assert providers.nobody().retry_after_s == RETRY_S
 
 
 def test_when_all_rest_the_error_says_how_long(providers):

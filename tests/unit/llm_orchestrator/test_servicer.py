@@ -238,10 +238,29 @@ async def test_a_switch_of_provider_is_told_and_the_response_goes_on(mesh):
     assert messages[-1].completed.model.provider == "two"
 
 
-async def test_a_failure_in_the_middle_completes_as_failed(mesh):
-    mesh.first.reply = Reply("Hello you.", fault=Fault.CUT, pieces_first=1)
+async def test_the_next_provider_finishes_the_sentence_in_the_same_stream(mesh):
+    mesh.first.reply = Reply("Hello you there.", fault=Fault.CUT, pieces_first=2)
+    mesh.second.reply = Reply("Hello you there.", usage=Usage(20, 0, 4))
     messages = await mesh.hear()
-    assert kinds(messages) == ["started", "text_delta", "error", "completed"]
+    assert kinds(messages) == [
+        *("started", "text_delta", "text_delta", "error", "started", "text_delta", "completed")
+    ]
+    assert messages[3].error.retryable
+    assert messages[3].error.metadata["next_provider"] == "two"
+    deltas = [m.text_delta for m in messages if m.HasField("text_delta")]
+    assert [delta.text for delta in deltas] == ["Hello", " you", " there."]
+    assert [delta.sequence for delta in deltas] == [1, 2, 3]
+    done = messages[-1].completed
+    assert (done.finish_reason, done.text) == (pb.FINISH_REASON_STOP, "Hello you there.")
+    assert done.model.provider == "two"
+    assert done.usage.output_tokens > 4
+
+
+async def test_a_failure_in_the_middle_of_the_last_one_completes_as_failed(mesh):
+    mesh.first.reply = Reply("Hello you.", fault=Fault.CUT, pieces_first=1)
+    mesh.second.reply = Reply(fault=Fault.BROKEN)
+    messages = await mesh.hear()
+    assert kinds(messages) == ["started", "text_delta", "error", "error", "completed"]
     assert messages[-2].error.code == common_pb2.ERROR_CODE_UPSTREAM_FAILED
     assert messages[-1].completed.finish_reason == pb.FINISH_REASON_FAILED
     assert messages[-1].completed.text == "Hello"

@@ -37,7 +37,7 @@ QUESTIONS = [
 async def serving(**engines):
     providers = Providers(engines)
     servicer = LlmServicer(
-        Orchestrator(providers, Timeouts(first_token_s=0.2, between_tokens_s=0.2)),
+        Orchestrator(providers, Timeouts(first_token_s=20.0, between_tokens_s=20.0)),
         Catalogue(providers),
         worker_id=lambda: "w_1",
         max_streams=2,
@@ -72,7 +72,7 @@ async def hear(stub, text, written="", **config):
 
 @pytest.mark.parametrize("limit", [0, 5])
 @pytest.mark.parametrize("question", QUESTIONS)
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_wherever_an_answer_breaks_the_rest_makes_it_whole(question, limit, data):
     async def go_on():
@@ -99,12 +99,12 @@ async def test_a_model_that_repeats_for_long_is_not_taken_for_silent():
     assert (new, done.finish_reason) == (" five", pb.FINISH_REASON_STOP)
 
 
-async def test_a_break_while_it_repeats_sends_nothing_twice():
+async def test_a_break_while_it_repeats_sends_nothing_and_can_be_tried_elsewhere():
     model = Model(Reply("one two three four five", fault=Fault.CUT, pieces_first=2))
     async with serving(fake=FakeEngine(model)) as stub:
-        new, done = await hear(stub, "count", "one two three")
-    assert (new, done.finish_reason) == ("", pb.FINISH_REASON_FAILED)
-    assert done.model.provider == "fake"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await hear(stub, "count", "one two three")
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_the_next_provider_goes_on_with_it_too():

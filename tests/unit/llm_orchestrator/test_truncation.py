@@ -11,7 +11,7 @@ from llm_orchestrator.engine import (
     Truncation,
     TruncationMode,
 )
-from llm_orchestrator.truncation import ANSWER_TOKENS, fitted
+from llm_orchestrator.truncation import ANSWER_TOKENS, CUT, fitted
 from mesh.errors import Rejected
 
 WINDOW = 8000
@@ -87,9 +87,9 @@ def test_a_limit_of_the_caller_counts_only_messages():
 def test_system_messages_and_the_last_question_are_kept_whatever_they_cost():
     system = Message(role=Role.SYSTEM, text=HUNDRED * 40)
     last = user(HUNDRED * 60)
-    calls = assistant("", ToolCall("c", "f", "{}")), result("c", HUNDRED * 60)
-    asked = request(system, *turns(5), last, *calls)
-    assert fitted(asked, WINDOW).messages == (system, last, *calls)
+    made, returned = assistant("", ToolCall("c", "f", "{}")), result("c")
+    asked = request(system, *turns(5), last, made, returned)
+    assert fitted(asked, WINDOW).messages == (system, last, made, returned)
 
 
 def test_a_call_and_its_result_go_together():
@@ -165,3 +165,43 @@ def test_whatever_comes_order_and_what_is_needed_are_kept(messages, window, rati
     assert [m for m in messages[last:] if not any(m is k for k in kept)] == []
     systems = [m for m in messages if m.role is Role.SYSTEM]
     assert [m for m in kept if m.role is Role.SYSTEM] == systems
+
+
+def test_results_that_are_too_long_even_so_are_cut_to_one_length():
+    calls = [ToolCall(f"c{i}", "look", "{}") for i in range(3)]
+    long, longer, short = "word " * 4000, "word " * 9000, HUNDRED
+    asked = request(
+        *turns(5),
+        user("Look it up."),
+        assistant("", *calls),
+        result("c0", long),
+        result("c1", longer),
+        result("c2", short),
+    )
+    kept = fitted(asked, WINDOW).messages
+    assert held(kept) <= ROOM
+    question, made, *results = kept
+    assert (question.text, made.tool_calls) == ("Look it up.", tuple(calls))
+    assert all(text.endswith(CUT) for text in (results[0].text, results[1].text))
+    assert results[2].text == short
+    assert results[0].text.startswith("word word")
+    one = request(user(), assistant("", calls[0], calls[1]), result("c0", long), result("c1"))
+    fits = fitted(one, WINDOW).messages
+    assert fits == one.messages
+    cut = fitted(one, 4000).messages
+    assert held(cut) <= 4000 - 1000
+    assert cut[-1] == one.messages[-1]
+
+
+def test_what_the_person_said_is_never_cut():
+    asked = request(user("word " * 9000), result("c0"))
+    assert fitted(asked, WINDOW).messages == asked.messages
+
+
+def test_results_are_not_cut_without_leave():
+    call = ToolCall("c0", "look", "{}")
+    asked = request(
+        user(), assistant("", call), result("c0", "word " * 9000), mode=TruncationMode.DISABLED
+    )
+    with pytest.raises(Rejected):
+        fitted(asked, WINDOW)

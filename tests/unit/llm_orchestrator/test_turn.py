@@ -5,6 +5,7 @@ import pytest
 from llm_orchestrator.engine import Message, Request, Role
 from llm_orchestrator.orchestration import Ask, Orchestrator, Timeouts
 from llm_orchestrator.providers import Providers
+from llm_orchestrator.tool_calls import Toolbox
 from llm_orchestrator.turn import Turn
 from mesh.errors import Rejected
 from ovos.llm.v1 import llm_pb2 as pb
@@ -29,7 +30,7 @@ def turn(model, sent):
         sent.append(response)
 
     orchestrator = Orchestrator(Providers({"one": FakeEngine(model)}), Timeouts())
-    return Turn(orchestrator, ASK, send, worker_id="w_1")
+    return Turn(orchestrator, ASK, send, Toolbox(), worker_id="w_1")
 
 
 def finish_of(sent):
@@ -61,7 +62,11 @@ async def test_stopped_while_it_writes_it_ends_after_that_message(model):
             turn.stop()
 
     turn = Turn(
-        Orchestrator(Providers({"one": FakeEngine(model)}), Timeouts()), ASK, send, worker_id=""
+        Orchestrator(Providers({"one": FakeEngine(model)}), Timeouts()),
+        ASK,
+        send,
+        Toolbox(),
+        worker_id="",
     )
     await turn.run()
     assert sent[-1].completed.text == "Hello"

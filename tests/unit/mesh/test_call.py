@@ -163,6 +163,20 @@ def test_slots_are_refused_when_all_are_taken_and_come_back():
     assert (slots.open, gauge._value.get()) == (0, 0)
 
 
+def test_the_last_slots_are_for_tenants_that_have_none():
+    slots = call.Slots(4, Gauge("open", "Open.", registry=CollectorRegistry()), kept=2)
+    with slots.taken("many"), slots.taken("many"):
+        with pytest.raises(Overloaded), slots.taken("many"):
+            pass
+        with slots.taken("one"):
+            with pytest.raises(Overloaded), slots.taken("one"):
+                pass
+            with slots.taken("another"), pytest.raises(Overloaded), slots.taken("third"):
+                pass
+    with slots.taken("many"):
+        assert slots.open == 1
+
+
 class Served:
     """An attempt being served, until something stops it."""
 

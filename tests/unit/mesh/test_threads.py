@@ -8,6 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from mesh.errors import Overloaded, Unavailable
+from mesh.fair_queue import Turn
 from mesh.threads import ModelThreads
 
 LIMIT_S = 5
@@ -87,6 +88,23 @@ async def test_the_queue_is_bounded_and_refuses_at_once(busy, gate):
             await anext(busy.stream(lambda: iter([1])))
         gate.may_end.set()
     assert (busy.waiting, await busy.run(int)) == (0, 0)
+
+
+async def test_whose_turn_it_is_is_decided_when_a_thread_is_free(busy, gate):
+    ran = []
+    async with asyncio.TaskGroup() as tasks:
+        for tenant, rank in (("many", 1), ("few", 0)):
+            turn = Turn(tenant=tenant, rank=rank)
+            tasks.create_task(busy.run(ran.append, tenant, turn=turn), name=tenant)
+            await asyncio.sleep(0)  # lets it get in line
+        gate.may_end.set()
+    assert ran == ["few", "many"]
+
+
+async def test_threads_at_work_are_used(busy, gate):
+    while not (used := busy.utilisation):
+        await asyncio.sleep(0)
+    assert 0 < used <= 1
 
 
 async def test_the_count_comes_down_whatever_the_work_does(threads):

@@ -198,7 +198,7 @@ async def test_a_client_that_never_commits_is_stopped(monkeypatch):
 class Halting(FakeEngine):
     """Has heard half a sentence up to a second of audio, and a whole one behind it."""
 
-    def ear(self):
+    def ear(self, tenant=""):
         ear = super().ear()
         make = ear.recognizer
 

@@ -12,10 +12,11 @@ from stt_service.timeline import Timeline
 from stt_service.utterance import Utterance
 from stt_service.vad import Silero
 from stt_service.worker import Ears, Worker
-from tests.fakes.stt import FakeEngine
+from tests.fakes.stt import FakeEngine, FakeRecognizer
 
 TENTH = bytes(2 * RATE_HZ // 10)
 SILERO = Silero()
+LIMIT_S = 20
 
 
 class Stage:
@@ -59,6 +60,45 @@ async def test_outcomes_have_their_place_in_the_stream():
         ("a", 1000, 2600, 1),
         ("b", 2600, 4200, 1),
     ]
+
+
+class Says(FakeEngine):
+    """Guesses what it is told to."""
+
+    def __init__(self, *guesses: str) -> None:
+        super().__init__()
+        self.guesses = [*guesses]
+
+    def ear(self, tenant=""):
+        return self
+
+    def recognizer(self, how):
+        recognizer = FakeRecognizer(self, how)
+        recognizer.guess = lambda: self.guesses.pop(0)
+        return recognizer
+
+
+async def test_guesses_say_what_will_not_change_and_none_comes_twice():
+    right = ["good morning"] * 3
+    says = Says("good mourning", *right, "bad day")
+    n_guesses = len(says.guesses)
+    async with stage(fake=says) as on:
+        spoken = on.spoken("a", ends=False)
+        spoken.utterance.interim = True
+        for n in range(n_guesses):
+            spoken.utterance.hear(TENTH)
+            async with asyncio.timeout(LIMIT_S):
+                while len(says.guesses) >= n_guesses - n:
+                    await asyncio.sleep(0)
+        spoken.end()
+        await on.pending.done(discard=False)
+    told = [(one.text, one.stable_chars, one.revision) for one in on.heard[:-1]]
+    assert told == [
+        ("good mourning", 0, 1),
+        ("good morning", 4, 2),
+        ("good morning", 12, 3),
+    ]
+    assert on.heard[-1].revision == 4
 
 
 async def test_they_take_turns_in_the_order_of_speech():

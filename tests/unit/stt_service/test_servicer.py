@@ -256,7 +256,7 @@ async def test_pocketsphinx_guesses_while_it_is_spoken_to():
     async with pocketsphinx() as tier:
         client = await tier.client_at(interim_results=True)
         await client.hear(speech[:half], frame_ms=20)
-        assert (await client.until("transcript")).text.startswith("what time")
+        assert (await client.until("transcript")).text.startswith("what")
         await client.hear(speech[half:], frame_ms=20)
         assert (await client.final()).text == "what time is it in london today"
 

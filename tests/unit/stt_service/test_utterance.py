@@ -167,7 +167,7 @@ async def test_a_trial_that_is_dropped_leaves_its_place_to_the_next():
 class Breaks(FakeEngine):
     """Fails while it is fed."""
 
-    def ear(self):
+    def ear(self, tenant=""):
         return self
 
     def recognizer(self, how):
@@ -205,7 +205,7 @@ class Full(FakeEngine):
 
     room_after = 2
 
-    def ear(self):
+    def ear(self, tenant=""):
         return self
 
     def recognizer(self, how):
@@ -228,6 +228,94 @@ async def test_it_does_not_wait_forever(monkeypatch):
     monkeypatch.setattr(utterance, "PATIENCE_S", 0.05)
     with pytest.raises(Overloaded):
         await outcome(worker_of(fake=Full()))
+
+
+class Behind(FakeEngine):
+    """Keeps all its audio for the end, and takes it in one piece at a time then."""
+
+    def ear(self, tenant=""):
+        return self
+
+    def recognizer(self, how):
+        return BehindRecognizer(self, how)
+
+
+class BehindRecognizer(FakeRecognizer):
+    kept, lags = 0, False
+
+    def feed(self, pcm):
+        if pcm:
+            self.kept += 1
+        else:
+            super().feed(TENTH)
+            self.kept -= 1
+        self.lags = self.lags and self.kept > 0
+
+    def finish(self):
+        if self.kept:
+            self.lags = True
+            raise Overloaded("behind")
+        return super().finish()
+
+
+async def test_what_an_engine_has_kept_it_is_let_take_in_piece_by_piece():
+    worker = worker_of(fake=Behind())
+    spoken = Utterance(worker, Ears(), How())
+    async with asyncio.TaskGroup() as tasks:
+        result = tasks.create_task(spoken.outcome())
+        for _ in range(3):
+            spoken.hear(TENTH)
+            await settled(spoken)
+        spoken.end()
+    assert result.result().text == "3 tenths"
+    await worker.close()
+
+
+class Slow(FakeEngine):
+    """One thread, that is busy until it is let go on."""
+
+    threads = 1
+
+    def __init__(self):
+        super().__init__(streaming=False)
+        self.order = []
+
+    def ear(self, tenant=""):
+        return SlowEar(self, tenant)
+
+
+class SlowEar:
+    def __init__(self, engine, tenant):
+        self.engine, self.tenant = engine, tenant
+
+    def recognizer(self, how):
+        recognizer = FakeRecognizer(self.engine, how)
+        finish = recognizer.finish
+
+        def noted():
+            self.engine.order.append(self.tenant)
+            return finish()
+
+        recognizer.finish = noted
+        return recognizer
+
+
+async def test_a_tenant_with_one_utterance_does_not_wait_for_all_of_one_with_many():
+    engine = Slow()
+    worker = Worker(Chain({"fake": engine}), SILERO, max_waiting=9)
+    engine.may_finish.clear()
+    async with asyncio.TaskGroup() as tasks:
+        for tenant in ["many"] * 5 + ["polite"]:
+            spoken = Utterance(worker, Ears(tenant), How())
+            spoken.hear(TENTH)
+            spoken.end()
+            tasks.create_task(spoken.outcome())
+        while worker.queue_depth < 5:
+            await asyncio.sleep(0)
+        engine.may_finish.set()
+    assert engine.order.index("polite") <= 2
+    assert len(engine.order) == 6
+    await worker.close()
 
 
 async def test_cancelled_it_gives_everything_back():

@@ -132,9 +132,9 @@ def test_what_is_heard_becomes_its_message():
     assert (stopped.utterance_id, stopped.end_sample) == ("utt_1", 9)
     failed = wire.response_of(hearing.Failed("utt_1", Broken("no"))).utterance_failed
     assert (failed.utterance_id, failed.error.code) == ("utt_1", common_pb2.ERROR_CODE_INTERNAL)
-    guess = wire.response_of(hearing.Guessed("utt_1", "hel", 2, 7, 8)).transcript
+    guess = wire.response_of(hearing.Guessed("utt_1", "hel", 1, 2, 7, 8)).transcript
     assert guess == pb.Transcript(
-        utterance_id="utt_1", text="hel", revision=2, start_sample=7, end_sample=8
+        utterance_id="utt_1", text="hel", stable_chars=1, revision=2, start_sample=7, end_sample=8
     )
 
 

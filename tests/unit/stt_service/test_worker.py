@@ -69,6 +69,8 @@ async def test_work_runs_on_the_engines_threads(worker):
     seat = worker.seat(How(), "", ())
     assert await seat.run(max, 1, 2) == 2
     assert worker.queue_depth == 0
+    assert 0 <= worker.utilisation("best") <= 1
+    assert worker.utilisation("rest") == 0
 
 
 def test_a_stream_has_one_ear_an_engine(worker):

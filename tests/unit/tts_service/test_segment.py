@@ -11,6 +11,7 @@ from tts_service.segment import (
     SENTENCE_PAUSE_MS,
     TAIL_PAUSE_MS,
     Segmenter,
+    part_end,
 )
 
 ENGLISH = st.lists(
@@ -163,3 +164,36 @@ def test_segments_make_up_the_text_however_it_arrives(text, sizes):
     for segment in segments:
         assert text[segment.start_char :].startswith(segment.text)
         assert 0 < len(segment.text) < LIMIT + LOOKAHEAD
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("short enough", ["short enough"]),
+        ("One, two, three, four, five, six", ["One, two, three,", " four, five, six"]),
+        (
+            "It ended. Then, all in all, Dr. No came",
+            ["It ended.", " Then, all in all,", " Dr. No came"],
+        ),
+        ("no mark in this at all to cut at", ["no mark in this at", " all to cut at"]),
+        ("a line\nand another\nand a third", ["a line\nand another", "\nand a third"]),
+        ("x" * 45, ["x" * 20, "x" * 20, "x" * 5]),
+        ("just the mark stays.....", ["just the mark stays....."]),
+    ],
+)
+def test_a_long_text_is_cut_for_an_engine_at_marks_into_about_equal_parts(text, parts):
+    found = []
+    while text:
+        end = part_end(text, 20)
+        found.append(text[:end])
+        text = text[end:]
+    assert found == parts
+
+
+@given(st.text(alphabet=st.sampled_from("ab1 ,.\n-é\u0301。!"), max_size=90), st.integers(8, 40))
+def test_every_cut_moves_on_and_leaves_words_behind_it(text, most_chars):
+    end = part_end(text, most_chars)
+    assert min(1, len(text)) <= end <= len(text)
+    if end < len(text):
+        assert end <= most_chars
+        assert any(char.isalnum() for char in text[end:])

@@ -40,3 +40,9 @@ def test_every_spoken_character_leads_back_to_where_it_was_written(written):
     assert list(spoken.written_at) == sorted(spoken.written_at)
     for char, at in zip(spoken.text, spoken.written_at, strict=True):
         assert written[at] == char or (char in " ×" and written[at] in "*_|")
+
+
+def test_a_place_divides_it():
+    spoken = speakable("**One** two")
+    assert (spoken.until(4).text, spoken.behind(4).text) == ("One ", "two")
+    assert spoken.until(4).written_at + spoken.behind(4).written_at == spoken.written_at

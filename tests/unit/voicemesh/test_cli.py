@@ -5,6 +5,7 @@ import pytest
 
 from mesh.keys import load
 from voicemesh import cli, models, talk, up, wav
+from voicemesh.up_options import Counts
 
 FOREIGN = ("OPENAI_API_KEY", "PORT", "GATEWAY_KEYS_FILE", "MODELS_DIR", "HF_ENDPOINT")
 
@@ -140,11 +141,11 @@ def test_psql_gets_the_database_and_the_arguments(elsewhere, monkeypatch):
     assert "PATH" in env
 
 
-def test_up_takes_the_number_of_gateways(monkeypatch):
+def test_up_takes_the_number_of_gateways_and_workers(monkeypatch):
     asked = []
-    monkeypatch.setattr(up, "run", lambda *given, **wanted: asked.append(wanted))
-    assert cli.main(["up", "--gateways", "3", "--haproxy"]) == 0
-    assert asked == [{"gateways": 3, "haproxy": True, "verbose": False}]
+    monkeypatch.setattr(up, "run", lambda *given, **_: asked.append(given[2]))
+    assert cli.main(["up", "--gateways", "3", "--haproxy", "--stt", "2"]) == 0
+    assert asked == [Counts(gateways=3, haproxy=True, stt=2)]
     with pytest.raises(SystemExit):
         cli.main(["up", "--gateways", "0"])
 

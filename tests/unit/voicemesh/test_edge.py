@@ -16,6 +16,7 @@ from voicemesh.balance import Admin
 from voicemesh.edge import Edge
 from voicemesh.supervisor import Supervisor
 from voicemesh.trouble import ServerFailed
+from voicemesh.up_options import Counts
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def decided(tmp_path):
         "PORT": str(http), "GATEWAY_TLS_PORT": str(https), "HAPROXY_STATS_PORT": str(stats),
         "OPENAI_API_KEY": "sk-1", "DATABASE_URL": "postgresql://", "HAPROXY_MAXCONN": "100",
     }  # fmt: skip
-    decided = plan.make(tmp_path, env, gateways=2, haproxy=True)
+    decided = plan.make(tmp_path, env, Counts(gateways=2, haproxy=True))
     certificate.ensure(decided.own_tls, (), datetime.now(UTC))
     return decided
 
@@ -65,7 +66,7 @@ def test_nobody_else_can_read_the_key(edge, decided):
 
 
 def test_without_tls_there_is_no_certificate(tmp_path):
-    edge = Edge(plan.make(tmp_path, {"GATEWAY_TLS_PORT": ""}, gateways=2, haproxy=True))
+    edge = Edge(plan.make(tmp_path, {"GATEWAY_TLS_PORT": ""}, Counts(gateways=2, haproxy=True)))
     edge.parts("redis://")
     edge.release()
     assert not (tmp_path / "haproxy" / "site.pem").exists()
@@ -74,7 +75,7 @@ def test_without_tls_there_is_no_certificate(tmp_path):
 
 def test_a_certificate_that_cannot_be_read_is_named(tmp_path):
     env = {"GATEWAY_TLS_CERT_FILE": str(tmp_path / "no.pem"), "GATEWAY_TLS_KEY_FILE": "k"}
-    edge = Edge(plan.make(tmp_path, env, haproxy=True))
+    edge = Edge(plan.make(tmp_path, env, Counts(haproxy=True)))
     with pytest.raises(ServerFailed, match=r"no\.pem: No such file"):
         edge.parts("redis://")
     edge.release()

@@ -2,6 +2,7 @@ import pytest
 
 from mesh.config import ConfigError
 from voicemesh import plan
+from voicemesh.up_options import Counts
 
 
 def test_without_settings_the_ports_are_the_documented_ones(tmp_path):
@@ -39,9 +40,9 @@ def test_a_tier_gets_the_secrets_it_needs_and_no_others(tmp_path):
     assert found == {
         "persistence": {"DATABASE_URL", "REDIS_URL"},
         "gateway": {"REDIS_URL"},
-        "llm": set(keys),
-        "stt": set(),
-        "tts": set(),
+        "llm": {*keys, "REDIS_URL"},
+        "stt": {"REDIS_URL"},
+        "tts": {"REDIS_URL"},
     }
 
 
@@ -104,7 +105,7 @@ def test_one_gateway_is_one_process_unless_somebody_wants_more(tmp_path):
 
 def test_several_gateways_share_no_port_and_no_folder(tmp_path):
     env = {"GATEWAY_SPOOL_DIR": "spool", "GATEWAY_PROCESSES": "4"}
-    decided = plan.make(tmp_path, env, gateways=3)
+    decided = plan.make(tmp_path, env, Counts(gateways=3))
     envs = [decided.gateway_env(one, "", "redis://") for one in decided.gateways]
     for variable in ("PORT", "GATEWAY_METRICS_PORT", "GATEWAY_SPOOL_DIR"):
         assert len({env[variable] for env in envs}) == 3
@@ -115,7 +116,7 @@ def test_several_gateways_share_no_port_and_no_folder(tmp_path):
 
 
 def test_haproxy_has_the_ports_that_clients_know(tmp_path):
-    decided = plan.make(tmp_path, {}, gateways=2, haproxy=True)
+    decided = plan.make(tmp_path, {}, Counts(gateways=2, haproxy=True))
     assert decided.gateway.port == 8080
     assert decided.stats_url == "http://127.0.0.1:8404"
     assert 8404 in {place.port for place in decided.ports()}
@@ -124,3 +125,18 @@ def test_haproxy_has_the_ports_that_clients_know(tmp_path):
     assert {env["GATEWAY_TLS_PORT"] for env in envs} == {""}
     assert {env["GATEWAY_HOST"] for env in envs} == {"127.0.0.1"}
     assert plan.make(tmp_path, {}).stats_url is None
+
+
+def test_several_workers_have_ports_of_their_own_and_the_first_those_of_the_tier(tmp_path):
+    env = {"STT_PORT": "2222", "STT_HOST": "0.0.0.0"}
+    decided = plan.make(tmp_path, env, Counts(stt=3, llm=2))
+    assert [worker.name for worker in decided.workers["stt"]] == ["stt-1", "stt-2", "stt-3"]
+    assert [worker.name for worker in decided.workers["tts"]] == ["tts"]
+    envs = [decided.worker_env("stt", w, "", "redis://r") for w in decided.workers["stt"]]
+    assert (envs[0]["STT_PORT"], envs[0]["STT_METRICS_PORT"]) == ("2222", "9102")
+    assert {one["STT_HOST"] for one in envs} == {"0.0.0.0"}
+    assert {one["REDIS_URL"] for one in envs} == {"redis://r"}
+    all_ = [worker for several in decided.workers.values() for worker in several]
+    assert len({port for one in all_ for port in (one.port, one.metrics_port)}) == 2 * len(all_)
+    gateway = decided.tier_env("gateway", "", "redis://r")
+    assert gateway["GATEWAY_STT_TARGET"] == "127.0.0.1:2222"  # the others are listed in Redis

@@ -239,8 +239,8 @@ class GenerateResponse(_message.Message):
     COMPLETED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def started(self) -> Global___GenerationStarted:
-        """A provider has begun to answer: sent just before its first token, so that all
-        provider switches come earlier, and again when it goes on after tool outputs.
+        """A provider has begun to answer: sent just before its first token, and again when it goes
+        on after tool outputs or another provider goes on with the answer.
         """
 
     @_builtins.property
@@ -253,7 +253,9 @@ class GenerateResponse(_message.Message):
 
     @_builtins.property
     def tool_call(self) -> Global___ToolCall:
-        """A complete tool call."""
+        """A complete tool call. Its arguments count, also where the deltas gave others: the
+        provider may have failed in the middle of them and the next one have written them anew.
+        """
 
     @_builtins.property
     def error(self) -> _common_pb2.ErrorDetail:
@@ -339,7 +341,10 @@ class GenerationConfig(_message.Message):
 
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]:
-        """Tools the model may call."""
+        """Tools of the caller that the model may call. The worker may have tools of its own: it runs
+        those and shows only the rest of the answer. One of the caller's hides one of the same name,
+        and a `tool_choice` other than auto is between the caller's.
+        """
 
     @_builtins.property
     def tool_choice(self) -> Global___ToolChoice:

@@ -47,6 +47,11 @@ class LlmOrchestratorServiceStub:
     Of a response's streams on one worker only the one with the highest attempt lives; the
     others end with ABORTED.
 
+    A provider that fails before its first delta or in the middle of the answer is followed by
+    the next one, which goes on from the text already written: an `error` that is retryable
+    names both, and `started` comes again. Whole tool calls end the answer whatever fails behind
+    them; one that broke off is made again under its id.
+
     Retry: safe on another worker until the first delta has arrived. After that
     the client must either accept the partial text or start a new response.
 
@@ -94,6 +99,11 @@ class LlmOrchestratorServiceAsyncStub(LlmOrchestratorServiceStub):
 
     Of a response's streams on one worker only the one with the highest attempt lives; the
     others end with ABORTED.
+
+    A provider that fails before its first delta or in the middle of the answer is followed by
+    the next one, which goes on from the text already written: an `error` that is retryable
+    names both, and `started` comes again. Whole tool calls end the answer whatever fails behind
+    them; one that broke off is made again under its id.
 
     Retry: safe on another worker until the first delta has arrived. After that
     the client must either accept the partial text or start a new response.
@@ -145,6 +155,11 @@ class LlmOrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Of a response's streams on one worker only the one with the highest attempt lives; the
         others end with ABORTED.
+
+        A provider that fails before its first delta or in the middle of the answer is followed by
+        the next one, which goes on from the text already written: an `error` that is retryable
+        names both, and `started` comes again. Whole tool calls end the answer whatever fails behind
+        them; one that broke off is made again under its id.
 
         Retry: safe on another worker until the first delta has arrived. After that
         the client must either accept the partial text or start a new response.

@@ -665,8 +665,9 @@ class Transcript(_message.Message):
     is_final: _builtins.bool
     """True once per utterance."""
     stable_chars: _builtins.int
-    """Leading characters of `text` that will not change any more; so far 0 until it is
-    final.
+    """Leading characters of `text` that no later interim transcript of the utterance
+    changes: the words that two in a row have agreed on. The final transcript, which is
+    decoded with more care, may differ; all of it is stable.
     """
     confidence: _builtins.float
     """Confidence, 0 to 1, if the model gives one."""
@@ -1039,3 +1040,277 @@ class SttModel(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SttModel: _TypeAlias = SttModel  # noqa: Y015
+
+@_typing.final
+class SubmitRequest(_message.Message):
+    """One message from the client of Submit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFIG_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    FINISH_FIELD_NUMBER: _builtins.int
+    audio: _builtins.bytes
+    """Audio that follows what came before it: whole samples, 1 MiB at most. All of a
+    recording is 64 MiB at most: 35 minutes at 16 kHz.
+    """
+    @_builtins.property
+    def config(self) -> Global___SubmissionConfig:
+        """First message only."""
+
+    @_builtins.property
+    def finish(self) -> Global___FinishSubmission:
+        """Last message: that was all of it."""
+
+    def __init__(
+        self,
+        *,
+        config: Global___SubmissionConfig | None = ...,
+        audio: _builtins.bytes = ...,
+        finish: Global___FinishSubmission | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "finish", b"finish", "payload", b"payload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "finish", b"finish", "payload", b"payload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["config", "audio", "finish"]  # noqa: Y015
+    _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
+
+Global___SubmitRequest: _TypeAlias = SubmitRequest  # noqa: Y015
+
+@_typing.final
+class SubmissionConfig(_message.Message):
+    """What is submitted. This is also what the queue keeps of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    AUDIO_FORMAT_FIELD_NUMBER: _builtins.int
+    RECOGNITION_FIELD_NUMBER: _builtins.int
+    ENDPOINTING_FIELD_NUMBER: _builtins.int
+    PATIENCE_FIELD_NUMBER: _builtins.int
+    SUBMISSION_ID_FIELD_NUMBER: _builtins.int
+    submission_id: _builtins.str
+    """Names the recording among those of the tenant, so that one that is submitted twice is
+    queued once; of letters, digits, `_` and `-`, 64 at most. Empty makes a new name.
+    """
+    @_builtins.property
+    def session(self) -> _common_pb2.SessionRef:
+        """Whose recording this is."""
+
+    @_builtins.property
+    def audio_format(self) -> _common_pb2.AudioFormat:
+        """Format of the audio."""
+
+    @_builtins.property
+    def recognition(self) -> Global___RecognitionConfig:
+        """How to recognize."""
+
+    @_builtins.property
+    def endpointing(self) -> Global___EndpointingConfig:
+        """How it is cut into utterances, which are recognized one by one. In manual mode it is one,
+        of 5 minutes at most.
+        """
+
+    @_builtins.property
+    def patience(self) -> _duration_pb2.Duration:
+        """How long it may wait to be recognized; then it has failed. Unset is an hour, which is
+        also the most.
+        """
+
+    def __init__(
+        self,
+        *,
+        session: _common_pb2.SessionRef | None = ...,
+        audio_format: _common_pb2.AudioFormat | None = ...,
+        recognition: Global___RecognitionConfig | None = ...,
+        endpointing: Global___EndpointingConfig | None = ...,
+        patience: _duration_pb2.Duration | None = ...,
+        submission_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio_format", b"audio_format", "endpointing", b"endpointing", "patience", b"patience", "recognition", b"recognition", "session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_format", b"audio_format", "endpointing", b"endpointing", "patience", b"patience", "recognition", b"recognition", "session", b"session", "submission_id", b"submission_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmissionConfig: _TypeAlias = SubmissionConfig  # noqa: Y015
+
+@_typing.final
+class FinishSubmission(_message.Message):
+    """States that the recording is complete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishSubmission: _TypeAlias = FinishSubmission  # noqa: Y015
+
+@_typing.final
+class SubmitResponse(_message.Message):
+    """A recording that is queued."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    turn_id: _builtins.str
+    """Its name, for Watch."""
+    def __init__(
+        self,
+        *,
+        turn_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitResponse: _TypeAlias = SubmitResponse  # noqa: Y015
+
+@_typing.final
+class WatchRequest(_message.Message):
+    """Asks what becomes of a recording."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    turn_id: _builtins.str
+    """Its name, as Submit gave it."""
+    def __init__(
+        self,
+        *,
+        turn_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class WatchResponse(_message.Message):
+    """How a recording is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUED_FIELD_NUMBER: _builtins.int
+    STARTED_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def queued(self) -> Global___TurnQueued:
+        """It waits. It may do so again after `started`: a worker that dies, or fails, is
+        replaced once.
+        """
+
+    @_builtins.property
+    def started(self) -> Global___TurnStarted:
+        """A worker recognizes it."""
+
+    @_builtins.property
+    def done(self) -> Global___Transcript:
+        """What was said in it. Positions count from its first sample."""
+
+    @_builtins.property
+    def failed(self) -> _common_pb2.ErrorDetail:
+        """It has no transcript."""
+
+    def __init__(
+        self,
+        *,
+        queued: Global___TurnQueued | None = ...,
+        started: Global___TurnStarted | None = ...,
+        done: Global___Transcript | None = ...,
+        failed: _common_pb2.ErrorDetail | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failed", b"failed", "payload", b"payload", "queued", b"queued", "started", b"started"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failed", b"failed", "payload", b"payload", "queued", b"queued", "started", b"started"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["queued", "started", "done", "failed"]  # noqa: Y015
+    _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
+
+Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class TurnQueued(_message.Message):
+    """A recording waits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TurnQueued: _TypeAlias = TurnQueued  # noqa: Y015
+
+@_typing.final
+class TurnStarted(_message.Message):
+    """A recording is being recognized."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    attempt: _builtins.int
+    """1, or 2 after a failure."""
+    def __init__(
+        self,
+        *,
+        attempt: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TurnStarted: _TypeAlias = TurnStarted  # noqa: Y015
+
+@_typing.final
+class TurnResult(_message.Message):
+    """What became of a recording, as the queue keeps it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSCRIPT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def transcript(self) -> Global___Transcript:
+        """What was said in it."""
+
+    @_builtins.property
+    def error(self) -> _common_pb2.ErrorDetail:
+        """Why it has no transcript."""
+
+    def __init__(
+        self,
+        *,
+        transcript: Global___Transcript | None = ...,
+        error: _common_pb2.ErrorDetail | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "transcript", b"transcript"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "transcript", b"transcript"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["transcript", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___TurnResult: _TypeAlias = TurnResult  # noqa: Y015

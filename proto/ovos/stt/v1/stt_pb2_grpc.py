@@ -45,6 +45,16 @@ class SttServiceStub(object):
                 request_serializer=ovos_dot_stt_dot_v1_dot_stt__pb2.RecognizeRequest.SerializeToString,
                 response_deserializer=ovos_dot_stt_dot_v1_dot_stt__pb2.RecognizeResponse.FromString,
                 _registered_method=True)
+        self.Submit = channel.stream_unary(
+                '/ovos.stt.v1.SttService/Submit',
+                request_serializer=ovos_dot_stt_dot_v1_dot_stt__pb2.SubmitRequest.SerializeToString,
+                response_deserializer=ovos_dot_stt_dot_v1_dot_stt__pb2.SubmitResponse.FromString,
+                _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/ovos.stt.v1.SttService/Watch',
+                request_serializer=ovos_dot_stt_dot_v1_dot_stt__pb2.WatchRequest.SerializeToString,
+                response_deserializer=ovos_dot_stt_dot_v1_dot_stt__pb2.WatchResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/ovos.stt.v1.SttService/ListModels',
                 request_serializer=ovos_dot_stt_dot_v1_dot_stt__pb2.ListModelsRequest.SerializeToString,
@@ -94,6 +104,37 @@ class SttServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Submit(self, request_iterator, context):
+        """Queues a recording to be recognized when a worker has room for it; live streams come
+        first. It outlives this worker and whoever submitted it. `Watch` tells what becomes of
+        it, on any worker.
+
+        Client: config, then audio, then finish. The recording is queued once all of it is
+        there; a call that ends without finish queues nothing.
+
+        Needs a deadline. Safe to retry with the same `submission_id`. Errors:
+        INVALID_ARGUMENT for a broken protocol, audio of an unknown format or one that is too
+        long, or without a deadline; NOT_FOUND for an unknown model; RESOURCE_EXHAUSTED when
+        the queue has no room, or none for this tenant; UNAVAILABLE while the queue is away or
+        this worker has none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """Tells what becomes of a recording that was submitted: how it is now, then each change,
+        until it is done or has failed; then status OK. May be asked again, also afterwards:
+        results are kept for an hour.
+
+        Needs a deadline. Errors: NOT_FOUND if the tenant has no such turn, or its result is no
+        longer kept; UNAVAILABLE while the queue is away or this worker has none, or drains: ask
+        another one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """Lists what this worker can do. Needs a deadline; has no errors of its own.
         """
@@ -113,6 +154,16 @@ def add_SttServiceServicer_to_server(servicer, server):
                     servicer.Recognize,
                     request_deserializer=ovos_dot_stt_dot_v1_dot_stt__pb2.RecognizeRequest.FromString,
                     response_serializer=ovos_dot_stt_dot_v1_dot_stt__pb2.RecognizeResponse.SerializeToString,
+            ),
+            'Submit': grpc.stream_unary_rpc_method_handler(
+                    servicer.Submit,
+                    request_deserializer=ovos_dot_stt_dot_v1_dot_stt__pb2.SubmitRequest.FromString,
+                    response_serializer=ovos_dot_stt_dot_v1_dot_stt__pb2.SubmitResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=ovos_dot_stt_dot_v1_dot_stt__pb2.WatchRequest.FromString,
+                    response_serializer=ovos_dot_stt_dot_v1_dot_stt__pb2.WatchResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -175,6 +226,60 @@ class SttService(object):
             '/ovos.stt.v1.SttService/Recognize',
             ovos_dot_stt_dot_v1_dot_stt__pb2.RecognizeRequest.SerializeToString,
             ovos_dot_stt_dot_v1_dot_stt__pb2.RecognizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Submit(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/ovos.stt.v1.SttService/Submit',
+            ovos_dot_stt_dot_v1_dot_stt__pb2.SubmitRequest.SerializeToString,
+            ovos_dot_stt_dot_v1_dot_stt__pb2.SubmitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/ovos.stt.v1.SttService/Watch',
+            ovos_dot_stt_dot_v1_dot_stt__pb2.WatchRequest.SerializeToString,
+            ovos_dot_stt_dot_v1_dot_stt__pb2.WatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,29 @@ class SttServiceStub:
     that is too long or of an unknown format, or without a deadline; RESOURCE_EXHAUSTED
     when the worker is full; UNAVAILABLE when no engine can serve.
     """
+    Submit: _grpc.StreamUnaryMultiCallable[_stt_pb2.SubmitRequest, _stt_pb2.SubmitResponse]
+    """Queues a recording to be recognized when a worker has room for it; live streams come
+    first. It outlives this worker and whoever submitted it. `Watch` tells what becomes of
+    it, on any worker.
+
+    Client: config, then audio, then finish. The recording is queued once all of it is
+    there; a call that ends without finish queues nothing.
+
+    Needs a deadline. Safe to retry with the same `submission_id`. Errors:
+    INVALID_ARGUMENT for a broken protocol, audio of an unknown format or one that is too
+    long, or without a deadline; NOT_FOUND for an unknown model; RESOURCE_EXHAUSTED when
+    the queue has no room, or none for this tenant; UNAVAILABLE while the queue is away or
+    this worker has none.
+    """
+    Watch: _grpc.UnaryStreamMultiCallable[_stt_pb2.WatchRequest, _stt_pb2.WatchResponse]
+    """Tells what becomes of a recording that was submitted: how it is now, then each change,
+    until it is done or has failed; then status OK. May be asked again, also afterwards:
+    results are kept for an hour.
+
+    Needs a deadline. Errors: NOT_FOUND if the tenant has no such turn, or its result is no
+    longer kept; UNAVAILABLE while the queue is away or this worker has none, or drains: ask
+    another one.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_stt_pb2.ListModelsRequest, _stt_pb2.ListModelsResponse]
     """Lists what this worker can do. Needs a deadline; has no errors of its own."""
 
@@ -100,6 +123,29 @@ class SttServiceAsyncStub(SttServiceStub):
     Needs a deadline. Cancelling it drops the work. Errors: INVALID_ARGUMENT for audio
     that is too long or of an unknown format, or without a deadline; RESOURCE_EXHAUSTED
     when the worker is full; UNAVAILABLE when no engine can serve.
+    """
+    Submit: _aio.StreamUnaryMultiCallable[_stt_pb2.SubmitRequest, _stt_pb2.SubmitResponse]  # type: ignore[assignment]
+    """Queues a recording to be recognized when a worker has room for it; live streams come
+    first. It outlives this worker and whoever submitted it. `Watch` tells what becomes of
+    it, on any worker.
+
+    Client: config, then audio, then finish. The recording is queued once all of it is
+    there; a call that ends without finish queues nothing.
+
+    Needs a deadline. Safe to retry with the same `submission_id`. Errors:
+    INVALID_ARGUMENT for a broken protocol, audio of an unknown format or one that is too
+    long, or without a deadline; NOT_FOUND for an unknown model; RESOURCE_EXHAUSTED when
+    the queue has no room, or none for this tenant; UNAVAILABLE while the queue is away or
+    this worker has none.
+    """
+    Watch: _aio.UnaryStreamMultiCallable[_stt_pb2.WatchRequest, _stt_pb2.WatchResponse]  # type: ignore[assignment]
+    """Tells what becomes of a recording that was submitted: how it is now, then each change,
+    until it is done or has failed; then status OK. May be asked again, also afterwards:
+    results are kept for an hour.
+
+    Needs a deadline. Errors: NOT_FOUND if the tenant has no such turn, or its result is no
+    longer kept; UNAVAILABLE while the queue is away or this worker has none, or drains: ask
+    another one.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_stt_pb2.ListModelsRequest, _stt_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists what this worker can do. Needs a deadline; has no errors of its own."""
@@ -147,6 +193,41 @@ class SttServiceServicer(metaclass=_abc_1.ABCMeta):
         Needs a deadline. Cancelling it drops the work. Errors: INVALID_ARGUMENT for audio
         that is too long or of an unknown format, or without a deadline; RESOURCE_EXHAUSTED
         when the worker is full; UNAVAILABLE when no engine can serve.
+        """
+
+    @_abc_1.abstractmethod
+    def Submit(
+        self,
+        request_iterator: _MaybeAsyncIterator[_stt_pb2.SubmitRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_stt_pb2.SubmitResponse, _abc.Awaitable[_stt_pb2.SubmitResponse]]:
+        """Queues a recording to be recognized when a worker has room for it; live streams come
+        first. It outlives this worker and whoever submitted it. `Watch` tells what becomes of
+        it, on any worker.
+
+        Client: config, then audio, then finish. The recording is queued once all of it is
+        there; a call that ends without finish queues nothing.
+
+        Needs a deadline. Safe to retry with the same `submission_id`. Errors:
+        INVALID_ARGUMENT for a broken protocol, audio of an unknown format or one that is too
+        long, or without a deadline; NOT_FOUND for an unknown model; RESOURCE_EXHAUSTED when
+        the queue has no room, or none for this tenant; UNAVAILABLE while the queue is away or
+        this worker has none.
+        """
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _stt_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_stt_pb2.WatchResponse], _abc.AsyncIterator[_stt_pb2.WatchResponse]]:
+        """Tells what becomes of a recording that was submitted: how it is now, then each change,
+        until it is done or has failed; then status OK. May be asked again, also afterwards:
+        results are kept for an hour.
+
+        Needs a deadline. Errors: NOT_FOUND if the tenant has no such turn, or its result is no
+        longer kept; UNAVAILABLE while the queue is away or this worker has none, or drains: ask
+        another one.
         """
 
     @_abc_1.abstractmethod

@@ -77,6 +77,8 @@ def test_cancelling_stops_the_reply_and_drops_its_late_news(script):
         sig.ReplyDegraded(rid, "a", "b"),
         sig.ReplyEnded(rid, sig.Tokens()),
         sig.ReplyFailed(rid, "x", "y"),
+        sig.ReplyFailing(rid, sig.ReplyFailed(rid, "x", "y"), "sorry"),
+        sig.ReplyMuted(rid),
     ):
         assert script.take(late) == []
 

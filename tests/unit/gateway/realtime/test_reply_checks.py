@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.realtime.conversation import Entry
+from gateway.realtime.items import FunctionCallOutput, Message
 from gateway.realtime.refusals import Refused
-from gateway.realtime.reply_checks import check_choice, check_voice, lost
+from gateway.realtime.reply_checks import answers, check_choice, check_voice, lost
 from gateway.realtime.settings import Audio, AudioOutput, McpTool, Settings, Tool
 from tests.script import event_of
 
@@ -54,3 +56,24 @@ def test_a_part_that_is_away_is_nobodys_fault_but_ours():
     error = event_of(told).error
     assert (error.type, error.code) == ("server_error", "service_unavailable")
     assert error.message == "Speech recognition is away."
+
+
+SPOKEN = Entry(Message("spoken", "user"), awaited=True)
+LATER = Entry(Message("later", "user"), awaited=True)
+LOST = Entry(Message("lost", "user"))
+TYPED = Entry(Message("typed", "user"), text="hi")
+SAID = Entry(Message("said", "assistant"), text="well")
+RULE = Entry(Message("rule", "system"), text="be brief")
+OUTPUT = Entry(FunctionCallOutput("output", "call_1", "3"), text="3")
+
+
+@pytest.mark.parametrize(
+    "context", [[SPOKEN], [TYPED, SPOKEN], [SPOKEN, LOST], [SPOKEN, RULE, SAID, OUTPUT]]
+)
+def test_what_the_user_said_last_is_what_is_answered(context):
+    assert answers(context, SPOKEN)
+
+
+@pytest.mark.parametrize("context", [[SPOKEN, TYPED], [SPOKEN, LATER], [SPOKEN, TYPED, SAID]])
+def test_what_the_user_said_before_is_not(context):
+    assert not answers(context, SPOKEN)

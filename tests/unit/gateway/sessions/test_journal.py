@@ -105,6 +105,8 @@ def test_what_was_told_is_told_again_as_it_was():
         sig.Transcribed("u1", "yes", 100, (("yes", -0.5),), (sig.Spoken("yes", "A", 0, 100),)),
         sig.NotTranscribed("u2", "late"),
         sig.EarsLost("gone"),
+        sig.ReplyMuted(rid),
+        sig.ReplyFailing(rid, sig.ReplyFailed(rid, "code", "message"), "sorry"),
         sig.ReplyFailed(rid, "code", "message", "server_error"),
         sig.ToolsListed("item_1", ({"name": "search"},)),
         sig.ToolsNotListed("item_1", "no"),

@@ -122,6 +122,14 @@ def test_that_speech_began_or_a_thought_ended_cannot_wait(told):
     assert told.desk.asked == ["now", "now"]
 
 
+def test_that_nobody_thinks_or_speaks_cannot_wait(told):
+    rid = told.respond()
+    told.desk.asked.clear()
+    told.give(sig.ReplyFailing(rid, sig.ReplyFailed(rid, "x", "y")))
+    told.give(sig.ReplyMuted(rid))
+    assert told.desk.asked == ["now", "now"]
+
+
 def test_what_was_not_kept_is_written_again(told):
     told.user("One.")
     first = told.kept.write()

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from gateway.realtime import signals as sig
+from gateway.realtime.effects import StartReply
+from mesh.errors import MeshError, Overloaded, Rejected, Unavailable
+from tests.fakes.backends import FakeBackends
+from tests.fakes.mesh import Call, Script, serving
+
+ASKED = StartReply("resp_1", "", ())
+
+
+async def asked(call: Call) -> None:
+    await call.read_kind("config")
+    await call.read_kind("finish")
+
+
+def fails(code: grpc.StatusCode) -> Script:
+    async def script(call: Call) -> None:
+        await asked(call)
+        await call.fail(code)
+
+    return script
+
+
+async def answers(call: Call) -> None:
+    await asked(call)
+    await call.say(text_delta={"text": "Hi."})
+    await call.say(completed={})
+
+
+async def begins_and_dies(call: Call) -> None:
+    await asked(call)
+    await call.say(text_delta={"text": "Hi"})
+    await call.fail(grpc.StatusCode.UNAVAILABLE)
+
+
+async def think(*scripts: Script, workers: int = 2):
+    """What was thought, with what it failed, and which workers were asked."""
+    thoughts, error = [], None
+    async with serving(FakeBackends(), workers=workers) as (backends, tiers):
+        tiers.scripts = list(scripts)
+        try:
+            async with backends.think(ASKED) as thinking:
+                async for thought in thinking:
+                    thoughts.append(thought)
+        except MeshError as failed:
+            error = failed
+    return thoughts, error, [call.worker for call in tiers.calls]
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])
+async def test_a_worker_that_cannot_begin_hands_over_to_another_one(code):
+    thoughts, error, workers = await think(fails(code), answers)
+    assert error is None
+    assert thoughts == [
+        sig.ReplyText("resp_1", "Hi."),
+        sig.ReplyEnded("resp_1", sig.Tokens(0, 0, 0), None),
+    ]
+    assert sorted(workers) == [0, 1]
+
+
+async def test_two_are_asked_at_most():
+    full = fails(grpc.StatusCode.RESOURCE_EXHAUSTED)
+    thoughts, error, workers = await think(full, full, answers, workers=3)
+    assert (thoughts, type(error), len(workers)) == ([], Overloaded, 2)
+
+
+async def test_without_another_one_the_failure_is_told():
+    thoughts, error, workers = await think(fails(grpc.StatusCode.UNAVAILABLE), answers, workers=1)
+    assert (thoughts, type(error), workers) == ([], Unavailable, [0])
+
+
+async def test_what_has_begun_is_not_thought_again():
+    thoughts, error, workers = await think(begins_and_dies, answers)
+    assert thoughts == [sig.ReplyText("resp_1", "Hi")]
+    assert isinstance(error, Unavailable)
+    assert len(workers) == 1
+
+
+async def test_a_wrong_question_is_asked_once():
+    thoughts, error, workers = await think(fails(grpc.StatusCode.INVALID_ARGUMENT), answers)
+    assert (thoughts, type(error), len(workers)) == ([], Rejected, 1)
