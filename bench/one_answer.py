@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from contextlib import suppress
 from typing import Any, Self
 
 from aiohttp import web
@@ -25,16 +27,21 @@ ANSWER = (
 class OneAnswer:
     """`async with OneAnswer(0.04) as llm`: a server at `llm.url`."""
 
-    def __init__(self, pause_s: float = 0.0, text: str = ANSWER) -> None:
+    def __init__(self, pause_s: float = 0.0, text: str = ANSWER, *, first_s: float = 0.0) -> None:
         """
         Args:
             pause_s: Between one word and the next.
+            first_s: Until the first one.
         """
-        self._pause_s, self._text = pause_s, text
+        self._pause_s, self._text, self._first_s = pause_s, text, first_s
         self._runner: web.AppRunner
         self.url = ""
         self.continued = 0
         """How often it was asked to go on."""
+        self.open: set[str] = set()
+        """Questions that are being answered."""
+        self.ended_s: dict[str, float] = {}
+        """When the answer to a question ended, or was hung up on."""
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -55,14 +62,25 @@ class OneAnswer:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        rest = self._text[self._written(body["messages"]) :]
+        asked = [_text_of(m) for m in body["messages"] if m["role"] == "user"]
+        question = asked[-1] if asked else ""
+        self.open.add(question)
+        try:
+            return await self._answer(request, self._text[self._written(body["messages"]) :])
+        finally:
+            self.open.discard(question)
+            self.ended_s[question] = time.monotonic()
+
+    async def _answer(self, request: web.Request, rest: str) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for piece in _words(rest):
-            await response.write(_chunk({"content": piece}, None))
-            await asyncio.sleep(self._pause_s)
-        await response.write(_chunk({}, "stop"))
-        await response.write(b"data: [DONE]\n\n")
+        with suppress(ConnectionResetError):  # who asked has hung up
+            await response.prepare(request)
+            await asyncio.sleep(self._first_s)
+            for piece in _words(rest):
+                await response.write(_chunk({"content": piece}, None))
+                await asyncio.sleep(self._pause_s)
+            await response.write(_chunk({}, "stop"))
+            await response.write(b"data: [DONE]\n\n")
         return response
 
     def _written(self, messages: list[dict[str, Any]]) -> int:

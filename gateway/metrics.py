@@ -42,7 +42,12 @@ DEGRADED_REPLIES = Counter(
     ["what"],
 )
 EARS_LOST = Counter("gateway_ears_lost", "Times that a session was not heard any more.")
-SPEECH_BREAKS = Counter("gateway_speech_breaks", "Replies that lost who spoke them, each time.")
+CANCEL = Histogram(
+    "gateway_cancel_seconds",
+    "From a reply cancelled to its last frame out (silence), and to all let go (idle).",
+    ["until"],
+    buckets=(0.001, 0.0025, *LATENCY_BUCKETS_S),
+)
 SLOW_CLIENTS = Counter("gateway_slow_clients", "Clients hung up on because they did not read.")
 FACTS_WAITING = Gauge("gateway_facts_waiting", "Facts that Redis has not taken yet.")
 FACTS_DROPPED = Counter("gateway_facts_dropped", "Facts lost because Redis was away too long.")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable
 
 import msgspec
 
+from gateway import metrics
 from gateway.flag import Flag
 from gateway.realtime.server_events import AudioDelta, ServerEvent
 
 HIGH_WATER = 64  # events; whoever produces text waits above it
 LIMIT = 512  # events, ten seconds of audio: a client this far behind does not read
+
+_SILENT = metrics.CANCEL.labels("silence")
 
 
 class SlowClient(Exception):
@@ -38,6 +42,9 @@ class Parcel(msgspec.Struct, frozen=True):  # made fifty times a second for ever
     played: int = 0
     """Of audio: how much PCM of its response the client has had with it."""
 
+    def is_audio_of(self, response_id: str) -> bool:
+        return isinstance(self.event, AudioDelta) and self.event.response_id == response_id
+
     def ids(self) -> Callable[[], str]:
         """Names of the messages that say it."""
         numbers = itertools.count()
@@ -52,7 +59,9 @@ class Outbox:
     that leaves more than LIMIT events lying is hung up on: `get` raises SlowClient.
     """
 
-    __slots__ = ("_at_once", "_empty", "_events", "_is_in_hand", "_limit", "_room", "_wake")
+    __slots__ = (
+        "_at_once", "_empty", "_events", "_in_hand", "_limit", "_muted_s", "_room", "_wake",
+    )  # fmt: skip
 
     def __init__(self, at_once: Callable[[Parcel], bool] = lambda _: False) -> None:
         """
@@ -61,17 +70,21 @@ class Outbox:
         """
         self._at_once = at_once
         self._events: list[Parcel] = []  # never so many that a deque would pay
-        self._is_in_hand = False
+        self._in_hand: Parcel | None = None
+        self._muted_s: float | None = None  # since when the audio in hand is not wanted
         self._limit = LIMIT
         self._wake, self._room, self._empty = Flag(), Flag(is_set=True), Flag(is_set=True)
 
     def __bool__(self) -> bool:
         """Whether anything waits, or is on its way."""
-        return bool(self._events) or self._is_in_hand
+        return bool(self._events) or self._in_hand is not None
 
     def delivered(self) -> None:
         """What was got last has reached the client."""
-        self._is_in_hand = False
+        self._in_hand = None
+        if self._muted_s is not None:
+            _SILENT.observe(time.monotonic() - self._muted_s)
+            self._muted_s = None
         self._update()
 
     def put(self, parcel: Parcel) -> None:
@@ -82,12 +95,12 @@ class Outbox:
 
     def drop_audio(self, response_id: str) -> None:
         """Forget audio of a stopped reply that has not been sent yet."""
+        if self._in_hand is not None and self._in_hand.is_audio_of(response_id):
+            self._muted_s = time.monotonic()
+        else:
+            _SILENT.observe(0)
         if self._events:
-            self._events = [
-                p
-                for p in self._events
-                if not (isinstance(p.event, AudioDelta) and p.event.response_id == response_id)
-            ]
+            self._events = [p for p in self._events if not p.is_audio_of(response_id)]
             self._update()
 
     async def room(self) -> None:
@@ -111,8 +124,7 @@ class Outbox:
             await self._wake.wait()
         if len(self._events) > self._limit:
             raise SlowClient
-        self._is_in_hand = True
-        parcel = self._events.pop(0)
+        parcel = self._in_hand = self._events.pop(0)
         self._update()
         return parcel
 

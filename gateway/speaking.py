@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 
-from gateway import garbage, reply
+from gateway import garbage, metrics, reply
 from gateway.realtime.effects import Effect, StartReply
 from gateway.reply import Audience, Stage
+
+_IDLE = metrics.CANCEL.labels("idle")
 
 
 class Replies:
@@ -41,12 +44,16 @@ class Replies:
 
     def stop(self, response_id: str) -> None:
         """Stop one, if it runs."""
-        if response_id in self._running:
-            self._running.pop(response_id).cancel()
+        if (task := self._running.pop(response_id, None)) is not None:
+            began_s = time.monotonic()
+            task.add_done_callback(lambda _: _IDLE.observe(time.monotonic() - began_s))
+            task.cancel()
 
     def stop_all(self) -> None:
-        for response_id in list(self._running):
-            self.stop(response_id)
+        """They go on elsewhere."""
+        for task in self._running.values():
+            task.cancel()
+        self._running = {}
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._running = {rid: live for rid, live in self._running.items() if live is not task}

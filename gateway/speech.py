@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
-from gateway import metrics
 from gateway.backends import Profile, Sound
 from gateway.generation import session_ref
 from gateway.realtime import signals as sig
@@ -19,7 +18,7 @@ from gateway.realtime.effects import StartReply
 from gateway.realtime.settings import RATE_HZ
 from gateway.recognition import FORMAT
 from gateway.spoken import SAMPLE_BYTES, Spoken
-from gateway.streams import Stream
+from gateway.streams import Dial, Stream
 from mesh.errors import Broken, Draining, MeshError, Rejected
 from ovos.common.v1 import common_pb2
 from ovos.tts.v1 import tts_pb2 as pb
@@ -39,11 +38,14 @@ class MeshSpeech:
     """One reply being spoken."""
 
     def __init__(
-        self, dial: Callable[[], Call], start: StartReply, profile: Profile, patience_s: float
+        self,
+        dial: Dial[pb.StreamingSynthesizeRequest, pb.StreamingSynthesizeResponse],
+        start: StartReply,
+        profile: Profile,
+        patience_s: float,
     ) -> None:
         """
         Args:
-            dial: Opens a stream on a worker that is well; nothing is sent on it yet.
             patience_s: How long synthesis may be away before iterating raises.
         """
         self._dial, self._start, self._profile = dial, start, profile
@@ -119,6 +121,7 @@ class MeshSpeech:
                     for sound in self._spoken.take(news):
                         if isinstance(sound, sig.ReplyAudio):
                             self._broken = 0
+                            self._dial.worked()
                         yield sound
                     await line.took(len(news.audio.chunk.data) // SAMPLE_BYTES)
         raise Broken("the stream ended early", tier="tts")
@@ -143,10 +146,10 @@ class MeshSpeech:
             self._away_since_s = now_s
             about = {"response_id": self._start.response_id, "reason": error.detail}
             log.warning("speech breaks off", extra=about)
-            metrics.SPEECH_BREAKS.inc()
         if self._broken >= MOST_BROKEN or now_s - self._away_since_s >= self._patience_s:
             raise error
-        await asyncio.sleep(0 if was_there else _AGAIN_S)
+        if not (was_there or self._dial.has_other):
+            await asyncio.sleep(_AGAIN_S)
 
     async def _write(self) -> None:
         """Say what the worker has not been told. Who comes meanwhile is seen to as well."""

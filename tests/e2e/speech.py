@@ -16,7 +16,8 @@ def recording(name: str) -> bytes:
     """A recording of tests/data (PCM16 LE mono 24 kHz)."""
     with wave.open(str(DATA / f"{name}.wav")) as wav:
         assert (wav.getframerate(), wav.getnchannels(), wav.getsampwidth()) == (RATE_HZ, 1, 2)
-        return wav.readframes(wav.getnframes())
+        frames: bytes = wav.readframes(wav.getnframes())
+        return frames
 
 
 async def speak(connection: Any, pcm: bytes) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import pytest
 
@@ -40,3 +42,23 @@ async def test_has_a_model():
         web.get(f"{llm.url}/v1/models") as response,
     ):
         assert [m["id"] for m in (await response.json())["data"]] == ["alpha"]
+
+
+async def test_tells_when_an_answer_ended():
+    async with OneAnswer() as llm:
+        await said(llm)
+        assert llm.open == set()
+        assert list(llm.ended_s) == ["Tell me."]
+
+
+async def test_tells_what_is_being_answered():
+    async with OneAnswer(first_s=3600) as llm, asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(said(llm))
+        async with asyncio.timeout(20):
+            while not llm.open:
+                await asyncio.sleep(0.001)
+            assert (llm.open, llm.ended_s) == ({"Tell me."}, {})
+            asking.cancel()
+            while llm.open:
+                await asyncio.sleep(0.001)
+        assert list(llm.ended_s) == ["Tell me."]

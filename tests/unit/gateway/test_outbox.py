@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.outbox import HIGH_WATER, LIMIT, Coming, Outbox, Parcel, SlowClient
 from gateway.realtime.server_events import AudioCleared, AudioDelta, TextDelta
@@ -66,6 +67,39 @@ async def test_only_audio_of_the_stopped_reply_is_dropped():
         outbox.put(event)
     outbox.drop_audio("r1")
     assert [await outbox.get() for _ in kept] == kept
+
+
+def silenced() -> tuple[float, float]:
+    """How many cancels were timed, and for how long audio came after them, all in all."""
+    name, labels = "gateway_cancel_seconds", {"until": "silence"}
+    n = REGISTRY.get_sample_value(f"{name}_count", labels) or 0
+    return n, REGISTRY.get_sample_value(f"{name}_sum", labels) or 0
+
+
+async def test_a_cancel_is_timed_to_the_end_of_the_frame_that_is_on_its_way():
+    outbox = Outbox()
+    n, sum_s = silenced()
+    outbox.put(audio("r1"))
+    await outbox.get()
+    outbox.drop_audio("r1")
+    assert silenced() == (n, sum_s)
+    outbox.delivered()
+    assert silenced()[0] == n + 1
+    assert silenced()[1] > sum_s
+    outbox.delivered()
+    assert silenced()[0] == n + 1
+
+
+async def test_a_cancel_takes_no_time_where_no_frame_of_the_reply_is_on_its_way():
+    outbox = Outbox()
+    n, sum_s = silenced()
+    outbox.put(audio("r1"))
+    outbox.put(audio("r2"))
+    outbox.drop_audio("r1")
+    await outbox.get()
+    outbox.drop_audio("r1")
+    outbox.delivered()
+    assert silenced() == (n + 2, sum_s)
 
 
 async def test_dropping_audio_makes_room():

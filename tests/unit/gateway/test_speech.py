@@ -206,12 +206,12 @@ async def test_what_one_worker_refuses_is_not_asked_of_another(mesh):
 async def test_a_reply_that_nobody_could_be_found_for_at_first_is_spoken(mesh):
     backends, tiers = mesh
     tiers.scripts = [worker()]
-    [one] = backends.tts.workers
+    [only] = backends.tts.workers
     for _ in range(5):
-        one.breaker.failed(time.monotonic())
+        only.breaker.failed(time.monotonic())
     async with asyncio.timeout(20), backends.speak(SPOKEN) as speech:
         assert tiers.calls == []
-        one.breaker.revived()
+        only.breaker.revived()
         await speech.say(TEXT)
         await speech.finish()
         assert heard(await _all(speech)) == TEXT
@@ -239,3 +239,11 @@ async def test_leaving_stops_the_worker_that_speaks_now(mesh):
                 if isinstance(sound, sig.ReplyAudio):
                     break
         await cancelled.wait()  # before `speak` itself is left
+
+
+async def test_where_there_are_two_the_other_one_goes_on():
+    async with serving(FakeBackends(), workers=2) as mesh:
+        for at in (1, 3, 5, 20):
+            assert heard(await spoken(mesh, worker(dies_after=at), worker())) == TEXT
+            first, second = mesh[1].calls
+            assert first.worker != second.worker
