@@ -206,6 +206,7 @@ async def _serve(
                 gateway.wheel,
                 config.lead_ms / 1000,
                 config.apology,
+                config.speculative,
             ),
             meter=Share(gateway.allowance, kept.meta.tenant),
             facts=facts,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from gateway import metrics
 from gateway.aloud import Aloud
-from gateway.backends import Backends
+from gateway.backends import Backends, Thought
 from gateway.pacer import Wheel
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import StartReply
@@ -24,6 +26,8 @@ _TYPES = {
 }
 """Of codes that say whose fault it was, the type that clients know."""
 
+Ask = Callable[[StartReply], AbstractAsyncContextManager[AsyncIterator[Thought]]]
+
 log = logging.getLogger(__name__)
 
 
@@ -36,6 +40,10 @@ class Stage:
     lead_s: float
     apology: str = ""
     """What is said instead of an answer when there is no model; empty is nothing."""
+    speculates: bool = False
+    """Whether a model is asked before the user has ended."""
+    ask: Ask | None = None
+    """Asks the model, instead of the backends."""
 
 
 Ended = sig.ReplyEnded | sig.ReplyFailed
@@ -82,7 +90,7 @@ async def _think(start: StartReply, stage: Stage, audience: Audience, aloud: Alo
         return await _thought(begun.ended, audience, aloud)
     is_silent = begun is None or not begun.text
     try:
-        async with stage.backends.think(start) as thoughts:
+        async with (stage.ask or stage.backends.think)(start) as thoughts:
             ended = sig.ReplyEnded(start.response_id, sig.Tokens())
             async for thought in thoughts:
                 if isinstance(thought, sig.ReplyEnded):
