@@ -154,5 +154,9 @@ class Config:
     apology: str = "Sorry, I cannot think right now. Please try again in a moment."
     """What is spoken instead of an answer when no language model can be had. Empty is nothing."""
 
+    speculative: bool = False
+    """Ask the language model before the user has ended, once the words seem to be all there, and
+    use its answer if they were. Audio comes sooner; wrong guesses cost the provider's tokens."""
+
     drain_s: float = field(default=30.0, metadata={"ge": 0})
     """How long replies may go on after SIGTERM; then they go on at another gateway."""

@@ -7,7 +7,6 @@ dies, another gateway knows all that the client knows.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -43,7 +42,6 @@ from gateway.tools import Tools
 from gateway.words import Words
 
 FLUSH_S = 1.0  # for what is on its way when a session moves
-log = logging.getLogger(__name__)
 
 
 class Connection:
@@ -173,6 +171,7 @@ class Connection:
             return  # news on its way while everything ends
         if not isinstance(event, ce.ClientEvent):
             self._watch.see(event)
+            self._replies.see(event, self._session, self._tasks)
             if isinstance(event, sig.SpeechStopped):
                 self._await_words(event.utterance)
         effects = self._session.receive(event)

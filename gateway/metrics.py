@@ -41,6 +41,9 @@ DEGRADED_REPLIES = Counter(
     "Replies that a part of the mesh was missing for: no_llm, no_tts, or worse_voice.",
     ["what"],
 )
+GUESSES = Counter(
+    "gateway_guesses", "Models asked before the user had ended, and whether rightly.", ["result"]
+)
 EARS_LOST = Counter("gateway_ears_lost", "Times that a session was not heard any more.")
 CANCEL = Histogram(
     "gateway_cancel_seconds",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from gateway import metrics
 from gateway.aloud import Aloud
-from gateway.backends import Backends
+from gateway.backends import Backends, Thought
 from gateway.pacer import Wheel
 from gateway.queued_turns import TurnQueue
 from gateway.realtime import signals as sig
@@ -25,6 +27,8 @@ _TYPES = {
 }
 """Of codes that say whose fault it was, the type that clients know."""
 
+Ask = Callable[[StartReply], AbstractAsyncContextManager[AsyncIterator[Thought]]]
+
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +43,10 @@ class Stage:
     """What is said instead of an answer when there is no model; empty is nothing."""
     queue: TurnQueue | None = None
     """Where utterances wait that cannot be recognised now."""
+    speculates: bool = False
+    """Whether a model is asked before the user has ended."""
+    ask: Ask | None = None
+    """Asks the model, instead of the backends."""
 
 
 Ended = sig.ReplyEnded | sig.ReplyFailed
@@ -85,7 +93,7 @@ async def _think(start: StartReply, stage: Stage, audience: Audience, aloud: Alo
         return await _thought(begun.ended, audience, aloud)
     is_silent = begun is None or not begun.text
     try:
-        async with stage.backends.think(start) as thoughts:
+        async with (stage.ask or stage.backends.think)(start) as thoughts:
             ended = sig.ReplyEnded(start.response_id, sig.Tokens())
             async for thought in thoughts:
                 if isinstance(thought, sig.ReplyEnded):

@@ -19,6 +19,7 @@ from gateway.realtime import server_events as ev
 from gateway.realtime import signals as sig
 from gateway.realtime.client_events import KINDS, ClientEvent
 from gateway.realtime.dialects import Beta, Dialect, Ga
+from gateway.realtime.guessing import guess
 from gateway.realtime.identity import Identity
 from gateway.realtime.session import Session
 from gateway.realtime.settings import Kind
@@ -257,7 +258,10 @@ class World:
         names = sorted(self.wordless) + self.spoken[-1:] + self.stale[-1:]
         if names:
             stable = self.tape.byte() % (len(WORDS) + 1)
-            self.give(sig.Hypothesis(self.tape.pick(names), WORDS, stable))
+            news = sig.Hypothesis(self.tape.pick(names), WORDS, stable)
+            asked = guess(self.session, news)
+            assert asked is None or self.ledger.active is None
+            self.give(news)
 
     def words_come(self) -> None:
         if self.wordless:

@@ -33,7 +33,11 @@ class Awaiting:
 
     def __bool__(self) -> bool:
         """Whether any words are awaited."""
-        return any(awaited.entry.awaited for awaited in self._awaited.values())
+        return bool(self.entries())
+
+    def entries(self) -> list[Entry]:
+        """The items whose words are awaited."""
+        return [awaited.entry for awaited in self._awaited.values() if awaited.entry.awaited]
 
     def configure(self, settings: Settings) -> None:
         self._settings = settings
@@ -124,7 +128,7 @@ class Awaiting:
         self._awaited = {name: a for name, a in self._awaited.items() if a is not awaited}
         if not awaited.entry.awaited:
             return None
-        awaited.entry.awaited = False
+        awaited.entry.awaited = awaited.entry.is_late = False
         return awaited
 
     def _tells(self, awaited: Awaited) -> bool:

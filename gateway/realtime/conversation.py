@@ -75,6 +75,8 @@ class Entry:
     """Of model audio: some of its words have none, so that nobody can say they were not heard."""
     is_notice: bool = False
     """It is we who said it, in the place of a model that could not."""
+    is_late: bool = False
+    """Of what is awaited: it may be long in coming, so only what answers it waits for it."""
     ordinal: int = 0
     version: int = 0
 

@@ -6,7 +6,7 @@ context are there: clients wait for the announcement, the model for the words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, assert_never
 
 from msgspec.structs import replace
@@ -20,7 +20,7 @@ from .mcp import Servers
 from .prompts import Prompts
 from .recordings import Shelf
 from .refusals import SERVER_ERROR, Refused, refuse
-from .reply_checks import answers, check_choice, check_voice
+from .reply_checks import answers, check_choice, check_voice, needed
 from .response import Response
 from .response_wire import failed_with
 from .server_events import Error
@@ -69,8 +69,7 @@ class Replies:
         return next((r for r in self._live.values() if r.conversation is not None), None)
 
     def take_ended(self) -> int | None:
-        """If a response of the conversation has ended since this was asked last: how many
-        milliseconds of it the user has still to hear."""
+        """Milliseconds still to be heard of a response that has ended since this was asked last."""
         unheard_ms, self._unheard_ms = self._unheard_ms, None
         return unheard_ms
 
@@ -108,8 +107,8 @@ class Replies:
             new_id=self._new_id,
             shelf=self.shelf,
             servers=self._servers,
-            waits_for=[e for e in (*context, *self._servers.lists(own.servers)) if e.awaited],
         )
+        response.waits_for = needed(response, (*context, *self._servers.lists(own.servers)))
         self._live[response.id] = response
         effects = [*response.created(), *listing]
         return effects if response.waits_for else [*effects, response.start(self._conversation)]
@@ -149,9 +148,8 @@ class Replies:
         """
         response = self._live.get(response_id) if response_id else self.active
         if response is None:
-            raise refuse(
-                "response_cancel_not_active", "Cancellation failed: no active response found"
-            )
+            message = "Cancellation failed: no active response found"
+            raise refuse("response_cancel_not_active", message)
         return self._stop(response, "client_cancelled")
 
     def interrupt(self) -> list[Effect]:
@@ -162,7 +160,7 @@ class Replies:
         """Items that were awaited are there, or gone: what waited for them starts."""
         effects: list[Effect] = []
         for response in self._live.values():
-            if response.waits_for and not any(entry.awaited for entry in response.waits_for):
+            if response.waits_for and not needed(response, response.waits_for):
                 response.waits_for = []
                 effects.append(response.start(self._conversation))
         return effects
@@ -175,6 +173,12 @@ class Replies:
             if waits and (response.is_own or answers(response.context, entry)):
                 effects += self._fail(response, "transcription_failed", reason)
         return [*effects, *self.go_on()]
+
+    def words_are_late(self, entries: Iterable[Entry]) -> list[Effect]:
+        """These items may get no words for long: what answers something else starts now."""
+        for entry in entries:
+            entry.is_late = True
+        return self.go_on()
 
     def use_servers(self, settings: Settings, *, again: bool = False) -> list[Effect]:
         """The session has the MCP servers of these settings from now on.

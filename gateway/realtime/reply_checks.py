@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from . import effects as do
 from .conversation import Entry
 from .effects import Effect
 from .items import Message
 from .refusals import SERVER_ERROR, Refusal, refuse
+from .response import Response
 from .server_events import Error
 from .settings import Settings, Tool, voice_is_fixed
 
@@ -55,6 +56,16 @@ def answers(context: Sequence[Entry], entry: Entry) -> bool:
         and (later.text or later.awaited)
         for later in context[n + 1 :]
     )
+
+
+def needed(response: Response, entries: Iterable[Entry]) -> list[Entry]:
+    """Which of these items a response has to wait for."""
+    return [
+        entry
+        for entry in entries
+        if entry.awaited
+        and (not entry.is_late or response.is_own or answers(response.context, entry))
+    ]
 
 
 def lost(what: str) -> list[Effect]:

@@ -250,7 +250,8 @@ class Turns:
         is_due = self._losses % LOSSES_PER_ERROR == 0
         self._losses += 1
         effects = lost(f"Speech recognition is away: {news.reason}") if is_due else []
-        return [*effects, *self._awaited.all_lost("Speech recognition is away.", news.late)]
+        effects += self._awaited.all_lost("Speech recognition is away.", news.late)
+        return [*effects, *self._replies.words_are_late(self._awaited.entries())]
 
     # In another process.
 

@@ -177,3 +177,25 @@ def test_the_loss_is_told_to_what_waits_for_it(room):
     room.replies.create({}, Settings())
     _, done, _ = room.awaiting.resumed()
     assert event_of(done).response["status_details"]["error"]["message"] == LOST
+
+
+def test_late_words_are_waited_for_by_their_own_answer_only(room):
+    room.add("u")
+    assert only(room.replies.create({}, ASKED), do.StartReply) == []
+    assert room.replies.words_are_late(room.awaiting.entries()) == []
+    effects = room.awaiting.transcribed(words("u", "late"))
+    [start] = only(effects, do.StartReply)
+    assert [line.text for line in start.context] == ["late"]
+
+
+def test_what_was_typed_does_not_wait_for_late_words(room):
+    spoken = room.add("u")
+    typed = Entry(Message("typed", "user"), text="hi")
+    room.conversation.insert(typed)
+    assert only(room.replies.create({}, ASKED), do.StartReply) == []
+    [start] = room.replies.words_are_late(room.awaiting.entries())
+    assert [line.text for line in start.context] == ["", "hi"]
+    room.replies.cancel(None)
+    assert only(room.replies.create({}, ASKED), do.StartReply), "nor does the next one"
+    assert spoken.awaited, "they may still come"
+    assert room.awaiting.transcribed(words("u", "late"))

@@ -178,7 +178,8 @@ def test_every_field_of_an_item_is_kept():
     item = Message("i", "assistant", (OutputAudio("hi"),))
     entry = Entry(
         item, "hi", "hi there", (InputImage(PNG),), False, 7, response_id="r", is_speech=True,
-        audio_bytes=9, words=[(2, 40)], cut_ms=30, ordinal=5, version=2,
+        audio_bytes=9, words=[(2, 40)], cut_ms=30, is_read=True, is_notice=True,
+        ordinal=5, version=2,
     )  # fmt: skip
     again = entry_of(saved_entry(entry))
     for name in set(Entry.__slots__) - {"recording"}:
