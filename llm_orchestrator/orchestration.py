@@ -2,7 +2,8 @@
 
 Before the first token the next one simply answers. In the middle of an answer it goes on from
 the text already written (see `continuation`), in the same stream; what becomes of calls then is
-told in `progress`.
+told in `progress`. Where no other one can, the one that wrote is asked once more: most streams
+that break are the network's fault.
 
 The times fit together so that a caller never waits longer than `failover_s` for a word or the
 error that says why none comes: a provider that is silent is given up after `first_token_s` or
@@ -19,14 +20,7 @@ from dataclasses import dataclass, replace
 
 from llm_orchestrator import metrics, tokens
 from llm_orchestrator.attempt import Limits, OutOfTime, Run
-from llm_orchestrator.engine import (
-    Done,
-    Finish,
-    News,
-    Request,
-    TruncationMode,
-    Usage,
-)
+from llm_orchestrator.engine import Done, Finish, News, Request, TruncationMode, Usage
 from llm_orchestrator.progress import Progress, Stage
 from llm_orchestrator.providers import Attempt, Preference, Provider, Providers
 from llm_orchestrator.truncation import TOO_LONG, fitted
@@ -132,8 +126,12 @@ class _Answer:
         self._usage = Usage()
         self._errors: list[MeshError] = []
         self._ended = False
+        self._writer: Attempt | None = None
+        """Whose words were told last."""
+
+        self._asked_again = False
         self._speechless: Preference | None = None
-        """Who answered without a word, if somebody did."""
+        """Who answered without a word."""
 
     async def events(self) -> AsyncGenerator[Event, None]:
         attempts = iter(self._providers.plan(self._ask.preferences))
@@ -147,7 +145,7 @@ class _Answer:
                 return
             last = attempt
             attempt = self._shorter(last)
-            if attempt is None and (attempt := self._following(attempts)):
+            if attempt is None and (attempt := self._following(attempts) or self._again()):
                 yield self._switched(last.provider, attempt.provider)
         for event in self._end_of_chain(last):
             yield event
@@ -180,6 +178,7 @@ class _Answer:
                         begun = True
                         yield Started(attempt.preference)
                     for event in self._told(news):
+                        self._writer = attempt
                         yield event
         except MeshError as error:
             self._errors.append(error)
@@ -231,11 +230,23 @@ class _Answer:
 
     def _following(self, attempts: Iterator[Attempt]) -> Attempt | None:
         """Whom to ask next; nobody once the caller has waited long enough."""
-        if self._clock() >= self._waits_since_s + self._patience_s:
+        if self._is_late:
             return None
         within = self._progress.stage is not Stage.UNTOLD
         fitting = (a for a in attempts if a.provider.engine.goes_on or not within)
         return self._providers.next_of(fitting)
+
+    def _again(self) -> Attempt | None:
+        """Who wrote, once, if the caller has not waited long enough."""
+        writer = self._writer
+        if self._asked_again or writer is None or self._is_late or not writer.provider.allows():
+            return None
+        self._asked_again = True
+        return writer
+
+    @property
+    def _is_late(self) -> bool:
+        return self._clock() >= self._waits_since_s + self._patience_s
 
     def _shorter(self, attempt: Attempt) -> Attempt | None:
         shorter = _shorter(attempt, self._ask.request, self._errors[-1])

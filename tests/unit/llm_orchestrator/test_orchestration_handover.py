@@ -144,10 +144,31 @@ async def test_when_nobody_can_go_on_the_answer_fails_and_says_why():
     assert said(events) == "Hello you"
     failed = events[-1]
     assert isinstance(failed, Failed)
-    assert failed.provider == "two"
+    assert failed.provider == "one"  # asked once more, after all others
+    assert [len(engine.requests) for engine in chain.engines] == [2, 1]
     assert "connection is reset" in failed.error.detail
     assert "429" in failed.error.detail
     assert failed.error.retry_after_s == 7.0
+
+
+class Flaky(FakeEngine):
+    """Breaks off the first time."""
+
+    def generate(self, request):
+        fault = None if self.requests else Fault.CUT
+        self._model.reply = Reply(WHOLE, fault=fault, pieces_first=3)
+        return super().generate(request)
+
+
+async def test_one_that_is_alone_is_asked_once_more():
+    chain = Chain(Flaky(Model()))
+    events = await chain.hear()
+    assert said(events) == WHOLE
+    assert switches(events) == [("one", "one")]
+    before_a_word = Chain(breaking(Fault.CUT, 0))
+    with pytest.raises(Unavailable):
+        await before_a_word.hear()
+    assert len(before_a_word.engines[0].requests) == 1
 
 
 async def test_who_only_knows_its_own_sentences_does_not_go_on_with_others():
@@ -155,6 +176,7 @@ async def test_who_only_knows_its_own_sentences_does_not_go_on_with_others():
     rules.goes_on = False
     chain = Chain(breaking(Fault.CUT, 2), rules)
     assert isinstance((await chain.hear())[-1], Failed)
+    assert switches(await chain.hear()) == [("one", "one")]
     assert rules.requests == []
     first = Chain(breaking(Fault.CUT, 0), rules)
     assert said(await first.hear()) == "No."

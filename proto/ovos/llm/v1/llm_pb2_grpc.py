@@ -77,7 +77,8 @@ class LlmOrchestratorServiceServicer(object):
 
         A provider that fails before its first delta or in the middle of the answer is followed by
         the next one, which goes on from the text already written: an `error` that is retryable
-        names both, and `started` comes again. Whole tool calls end the answer whatever fails behind
+        names both, and `started` comes again. In the middle of an answer, where no other one can,
+        the same one is asked once more. Whole tool calls end the answer whatever fails behind
         them; one that broke off is made again under its id.
 
         Retry: safe on another worker until the first delta has arrived. After that
