@@ -80,7 +80,7 @@ async def running(config: Config, providers: Providers) -> AsyncIterator[Server]
         services=[SERVICE],
         drain_s=config.drain_s,
         load=servicer.load,
-        engines=lambda: [p.name for p in providers.all if p.engine.available],
+        engines=lambda: [p.name for p in providers.all if p.promises],
         max_message_bytes=MAX_MESSAGE_BYTES,
     )
     await server.start()
