@@ -2,7 +2,7 @@
 
 Who comes next is decided when a thread is free, not before: see `fair_queue`. The pool is
 given as many calls of `_next` as there are pieces of work, and each takes what comes first
-by then; so one whose work was cancelled finds nothing to do.
+by then. So one whose work was cancelled, or taken by another, finds nothing to do.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,15 +30,21 @@ ANY_TURN = Turn()
 class ModelThreads:
     """A bounded queue in front of a few threads. Work that finds it full is refused at once."""
 
-    def __init__(self, name: str, threads: int = 1, max_waiting: int = 64) -> None:
+    def __init__(
+        self, name: str, threads: int = 1, max_waiting: int = 64, *, spare: int = 0
+    ) -> None:
         """
         Args:
             name: Begins the threads' names.
+            threads: As many as one tenant may keep at work.
             max_waiting: Pieces of work that may wait for a free thread.
+            spare: Threads beyond those, for other tenants: whoever has nothing at work then
+                shares the processor at once, instead of waiting for a long piece to end.
         """
         self._name, self._threads = name, threads
         self._limit = threads + max_waiting
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._pool = ThreadPoolExecutor(threads + spare, thread_name_prefix=name)
+        self._running: Counter[str] = Counter()
         self._queue = FairQueue[_Call]()
         self._use = Utilisation(threads, time.monotonic())
         self._taken = 0  # running or waiting
@@ -57,7 +64,7 @@ class ModelThreads:
     def utilisation(self) -> float:
         """The share of the threads' time that was work, 0 to 1, over the last seconds."""
         with self._lock:
-            return self._use.share(time.monotonic())
+            return min(1.0, self._use.share(time.monotonic()))
 
     async def run(self, work: Callable[..., T], *args: object, turn: Turn = ANY_TURN) -> T:
         """Call `work(*args)` on a model thread. Cancelled while it waits, it never runs.
@@ -109,7 +116,9 @@ class ModelThreads:
 
     def _submit(self, turn: Turn, work: Callable[..., T], *args: object) -> Future[T]:
         future = Future[T]()
-        call = _Call(future, partial(contextvars.copy_context().run, _call, work, *args))
+        call = _Call(
+            turn.tenant, future, partial(contextvars.copy_context().run, _call, work, *args)
+        )
         with self._lock:
             if self._taken >= self._limit:
                 raise Overloaded(f"{self._name}: {self.waiting} pieces of work wait already")
@@ -124,16 +133,23 @@ class ModelThreads:
         return future
 
     def _next(self) -> None:
+        """Do what comes next, and what had to wait until its tenant had less at work."""
+        while (call := self._begun()) is not None:
+            result = call.run() if call.future.set_running_or_notify_cancel() else None
+            with self._lock:
+                self._use.ended(time.monotonic())
+                self._running[call.tenant] -= 1
+                self._running += Counter()  # drops who has none
+            if result is not None:
+                result()
+
+    def _begun(self) -> _Call | None:
         with self._lock:
-            call = self._queue.pop()
-        if call is None or not call.future.set_running_or_notify_cancel():
-            return
-        with self._lock:
-            self._use.began(time.monotonic())
-        result = call.run()
-        with self._lock:
-            self._use.ended(time.monotonic())
-        result()
+            call = self._queue.pop(lambda one: self._running[one.tenant] < self._threads)
+            if call is not None:
+                self._running[call.tenant] += 1
+                self._use.began(time.monotonic())
+        return call
 
     def _release(self, place: Place[_Call]) -> None:
         with self._lock:
@@ -145,6 +161,7 @@ class ModelThreads:
 class _Call:
     """Work that waits for a thread, and where its result goes."""
 
+    tenant: str
     future: Future[Any]
     work: Callable[[], object]
 

@@ -49,6 +49,7 @@ class Pool(Generic[D]):
         self._make, self._free = make, free
         self._most, self._kept = most, most // KEPT
         self._unused = [make() for _ in range(min(ready, most))]
+        self._n_made = len(self._unused)
         self._waiting = FairQueue[Claim[D]]()
         self._granted: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -68,10 +69,24 @@ class Pool(Generic[D]):
                 self._grant()
             if not claim.granted:
                 return None
-            claim.thing = self._unused.pop() if self._unused else None
-        if claim.thing is None:
+            if self._has_ready(claim):
+                claim.thing = self._unused.pop()
+                return claim.thing
+            self._n_made += 1
+        try:
             claim.thing = self._make()
+        except BaseException:
+            with self._lock:
+                self._n_made -= 1
+            raise
         return claim.thing
+
+    def _has_ready(self, claim: Claim[D]) -> bool:
+        """Whether it gets one that is there. Those that are kept are not for tenants that
+        have one, as long as another can be made: nobody's first shall have to be made."""
+        if self._n_made >= self._most:
+            return True
+        return len(self._unused) > (self._kept if self._granted[claim.tenant] > 1 else 0)
 
     def give_back(self, claim: Claim[D]) -> None:
         """End a claim, whether or not it was granted. More than once is once."""

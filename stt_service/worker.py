@@ -16,6 +16,8 @@ from stt_service.engine import Ear, Engine, How, knows
 from stt_service.speakers import Voices
 from stt_service.vad import Silero
 
+SPARE = 1  # thread of an engine beyond what it can use, for tenants with nothing at work
+
 T = TypeVar("T")
 
 
@@ -51,7 +53,7 @@ class Worker:
         """
         self.chain, self.silero = chain, silero
         self._threads = {
-            name: ModelThreads(f"stt-{name}", engine.threads, max_waiting)
+            name: ModelThreads(f"stt-{name}", engine.threads, max_waiting, spare=SPARE)
             for name, engine in chain.engines.items()
         }
 

@@ -24,8 +24,8 @@ def test_other_transcripts_are_a_failure(small, tmp_path, monkeypatch):
     heard = stt._heard
 
     async def wrong(engine, at_once):
-        took_s, texts = await heard(engine, at_once)
-        return took_s, texts if engine.threads == 1 else texts[1:]
+        took_s, cpu_s, texts = await heard(engine, at_once)
+        return took_s, cpu_s, texts if engine.threads == 1 else texts[1:]
 
     monkeypatch.setattr(stt, "_heard", wrong)
     with pytest.raises(SystemExit, match="tiny: transcripts differ with 1 at once"):
@@ -34,7 +34,9 @@ def test_other_transcripts_are_a_failure(small, tmp_path, monkeypatch):
 
 def test_the_ratio_is_of_rounds_side_by_side():
     row = stt.Row(10, alone_s=[2.0, 4.0, 8.0], together_s=[1.0, 1.0, 4.0])
-    assert row.text().split() == ["10", "2.50", "10.00", "2.00", "(2.00", "to", "4.00)"]
+    row.alone_cpu_s, row.together_cpu_s = [5.0, 6.0, 7.0], [3.0, 3.0, 9.0]
+    speed, cpu = ["2.50", "10.00", "2.00", "(2.00", "to", "4.00)"], ["0.60", "0.30"]
+    assert row.text().split() == ["10", *speed, *cpu]
 
 
 def test_streams_a_core_are_told_for_each_piece_of_audio(monkeypatch):

@@ -101,6 +101,23 @@ async def test_whose_turn_it_is_is_decided_when_a_thread_is_free(busy, gate):
     assert ran == ["few", "many"]
 
 
+async def test_a_spare_thread_is_for_tenants_with_nothing_at_work(gate):
+    threads = ModelThreads("model", threads=1, max_waiting=9, spare=1)
+    ran = []
+    many, few = Turn(tenant="many"), Turn(tenant="few")
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(threads.run(gate, turn=many), name="work")
+        await gate.began.wait()
+        for n in range(3):
+            tasks.create_task(threads.run(ran.append, n, turn=many), name=f"waits {n}")
+        await asyncio.sleep(0)  # lets them get in line
+        await threads.run(ran.append, "few", turn=few)
+        assert ran == ["few"], "though the others came first"
+        gate.may_end.set()
+    assert ran == ["few", 0, 1, 2]
+    await threads.close()
+
+
 async def test_threads_at_work_are_used(busy, gate):
     while not (used := busy.utilisation):
         await asyncio.sleep(0)

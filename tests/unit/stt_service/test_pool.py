@@ -47,6 +47,14 @@ def test_things_are_made_when_they_are_needed_and_used_again(pool, made):
     assert len(made) == 2
 
 
+def test_what_is_ready_is_left_to_tenants_that_have_none(pool, made):
+    one, _ = taken(pool, "many"), taken(pool, "many")
+    pool.give_back(one)
+    assert taken(pool, "many").thing == "thing 2", "another is made"
+    assert taken(pool, "polite").thing == "thing 0"
+    assert len(made) == 3
+
+
 def test_the_last_are_for_tenants_that_have_none(pool):
     many = [taken(pool, "many") for _ in range(5)]
     assert [claim.granted for claim in many] == [True] * 3 + [False] * 2

@@ -95,6 +95,39 @@ async def test_more_streams_than_allowed_are_refused_and_room_comes_back():
         await tier.client_at()
 
 
+async def test_one_tenant_cannot_take_every_stream():
+    async with serving(Config(port=0, max_streams=10), fake=FakeEngine()) as tier:
+        for _ in range(9):
+            await tier.client_at()
+        refused = tier.client()
+        await refused.send(config=pb.StreamingRecognitionConfig(audio_format=PCM24))
+        assert (await failure_of(refused.call))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+        polite = tier.client((("x-tenant-id", "polite"),))
+        await polite.open()
+
+
+class Whose(FakeEngine):
+    def __init__(self):
+        super().__init__()
+        self.tenants = []
+
+    def ear(self, tenant=""):
+        self.tenants.append(tenant)
+        return super().ear(tenant)
+
+
+async def test_the_engine_knows_whose_audio_it_hears():
+    engine = Whose()
+    async with serving(fake=engine) as tier:
+        client = await tier.client_at(endpointing=MANUAL)
+        await client.hear(TENTH)
+        await client.commit()
+        await client.final()
+        request = pb.RecognizeRequest(audio_format=PCM24, audio=TENTH)
+        await tier.stub.Recognize(request, metadata=(("x-tenant-id", "polite"),), timeout=5)
+    assert engine.tenants == ["acme", "polite"]
+
+
 async def test_streams_that_never_begin_take_nobodys_place():
     async with serving(Config(port=0, max_streams=1), fake=FakeEngine()) as tier:
         for _ in range(3):
