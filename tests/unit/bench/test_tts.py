@@ -8,7 +8,7 @@ from bench.tts import Load, Report, bench
 
 
 async def test_a_small_run_measures_all_there_is():
-    report = await bench(Load(replies=3, streams=2, others=2, rounds=1, settle_s=0.5))
+    report = await bench(Load(replies=3, streams=2, others=2, char_s=0.002, rounds=1, settle_s=0.5))
     for row in (report.alone, report.opener, report.flooded, report.greedy):
         assert len(row.took_ms) == 3
         assert all(took_ms > 0 for took_ms in row.took_ms)
