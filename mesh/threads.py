@@ -61,6 +61,11 @@ class ModelThreads:
         return min(self._taken, self._threads)
 
     @property
+    def free(self) -> int:
+        """Threads that would begin at once."""
+        return max(0, self._threads - self._taken)
+
+    @property
     def utilisation(self) -> float:
         """The share of the threads' time that was work, 0 to 1, over the last seconds."""
         with self._lock:

@@ -36,6 +36,11 @@ HANDOVERS = Counter(
 
 QUEUE_DEPTH = Gauge("tts_queue_depth", "Segments that wait for a model thread.")
 
+GAVE_WAY = Counter(
+    "tts_gave_way",
+    "Parts of speech, in good time, that were made anew because somebody heard nothing.",
+)
+
 OPENERS = Counter(
     "tts_openers",
     "Short first pieces of replies: spoken lately and taken from memory (hit) or made (miss).",

@@ -24,6 +24,8 @@ from tts_service.speakable import speakable
 if TYPE_CHECKING:
     from tts_service.worker import Worker
 
+SPARE_S = 2.0  # who has so much to hear can wait for a part that is made twice
+
 log = logging.getLogger(__name__)
 
 
@@ -149,15 +151,18 @@ class Speaker:
             yield segment.add(kept)
             segment.end()
             return
-        made = []
+        made: list[Sound] = []
+        gave_way = False
         while not segment.is_done:
             text = segment.begin(engine.most_chars)
             rendition = Rendition(name, engine, self._manner, self._rate_hz)
             make = partial(rendition.sounds, text, level, gain)
-            async with aclosing(self._on_thread(rendition, make)) as sounds:
+            async with aclosing(self._on_thread(rendition, make, gave_way)) as sounds:
                 async for sound in sounds:
                     made.append(sound)
                     yield segment.add(sound)
+            if gave_way := rendition.gave_way:
+                continue
             if pause_ms := segment.end():
                 yield segment.add(self._silence(pause_ms))
         if opener is not None:
@@ -165,11 +170,13 @@ class Speaker:
         self._worker.chain.worked(name)
 
     async def _on_thread(
-        self, rendition: Rendition, make: Callable[[], Iterator[Sound]]
+        self, rendition: Rendition, make: Callable[[], Iterator[Sound]], gave_way: bool
     ) -> AsyncGenerator[Sound]:
-        turn = self._listener.turn(time.monotonic())
+        now_s = time.monotonic()
+        turn, yields = self._listener.turn(now_s), self._listener.ahead_s(now_s) > SPARE_S
+        run = self._worker.run(rendition, make, turn, yields=yields and not gave_way)
         try:
-            async with aclosing(self._worker.run(make, turn)) as sounds:
+            async with aclosing(run) as sounds:
                 async for sound in sounds:
                     yield sound
         except (asyncio.CancelledError, GeneratorExit):

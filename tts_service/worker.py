@@ -3,26 +3,32 @@
 Whose piece comes next: first who hears nothing, because the reply has not begun or has run
 dry; then who will hear nothing soonest (`listener`); tenants take turns (`mesh.fair_queue`).
 
-How long a piece holds its thread, and why it is not interrupted for a more urgent one: an
-engine gets at most `most_chars` of a segment at a time, and the next part of it waits for
-its turn again. Iterators that are left and resumed would gain nothing: each library makes
-the audio of what it is given in one go, and all its pieces are there when the first is.
-To throw a part away that is half made, so that another can begin, would cost the work
-twice just when there is too much of it.
+How long a piece holds its thread: an engine gets at most `most_chars` of a segment at a
+time, and the next part of it waits for its turn again. Iterators that are left and resumed
+would gain nothing: each library makes the audio of what it is given in one go, and all its
+pieces are there when the first is.
+
+Why a part that is half made gives way to who hears nothing, if its own listener has enough
+to hear: on a CPU it takes a neural engine a second, several times as long as a first clause.
+The work is done twice, so it gives way once only: beside a crowd that always begins anew,
+speech costs at most double.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 
 from mesh.chain import Chain
 from mesh.errors import NotInstalled
 from mesh.fair_queue import Turn
 from mesh.threads import ModelThreads
 from tts_service.engine import CannotSay, Engine, Halt, Manner
+from tts_service.listener import SILENT
 from tts_service.loudness import Levels
 from tts_service.openers import Openers
 from tts_service.progress import Sound
+from tts_service.rendition import Rendition
 from tts_service.speaker import Speaker
 
 WARM_UP_TEXT = "Hello. How can I help you today?"
@@ -44,18 +50,39 @@ class Worker:
         """
         self.chain, self.threads, self.levels = chain, threads, levels
         self.openers = openers or Openers(0)
+        self._supplied: dict[Rendition, float] = {}  # that may give way → when they are needed
 
     def speaker(self, manner: Manner, rate_hz: int, tenant: str = "") -> Speaker:
         """The voice of one reply."""
         return Speaker(self, manner, rate_hz, tenant)
 
-    def run(self, make: Callable[[], Iterator[Sound]], turn: Turn) -> AsyncGenerator[Sound]:
-        """Iterate `make()` on a model thread.
+    async def run(
+        self, rendition: Rendition, make: Callable[[], Iterator[Sound]], turn: Turn, *, yields: bool
+    ) -> AsyncGenerator[Sound]:
+        """Iterate `make()`, which is the rendition's, on a model thread.
+
+        Args:
+            yields: Whether it may give way to others.
 
         Raises:
             Overloaded: too much waits already.
         """
-        return self.threads.stream(make, turn=turn)
+        if turn.rank == SILENT and not self.threads.free:
+            self._make_way()
+        if yields:
+            self._supplied[rendition] = turn.deadline_s
+        try:
+            async with aclosing(self.threads.stream(make, turn=turn)) as sounds:
+                async for sound in sounds:
+                    yield sound
+        finally:
+            self._supplied.pop(rendition, None)
+
+    def _make_way(self) -> None:
+        """First of all who is needed last."""
+        for rendition in sorted(self._supplied, key=self._supplied.__getitem__, reverse=True):
+            if rendition.give_way():
+                return
 
 
 def warm_up(engine: Engine, levels: Levels) -> None:

@@ -54,7 +54,6 @@ OPENAI_VOICES = {
 
 class Kokoro:
     sample_rate_hz: int = SAMPLE_RATE
-    most_chars: int = MOST_CHARS
 
     def __init__(self, config: Config) -> None:
         """
@@ -63,6 +62,7 @@ class Kokoro:
         """
         folder = config.models_dir / "kokoro"
         self._session = Session(_only(folder, "*.onnx"))
+        self.most_chars = self._session.most_chars(on_cpu=MOST_CHARS)
         voices = _only(folder, "voices*.bin")
         espeak = EspeakConfig(
             lib_path=espeakng_loader.get_library_path(),

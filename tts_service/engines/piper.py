@@ -25,8 +25,6 @@ class Piper:
     """A voice id is the name of the file and, if it holds several speakers, one of them:
     `en_US-libritts_r-medium#3922`. OpenAI's names are spread over the speakers."""
 
-    most_chars: int = MOST_CHARS
-
     def __init__(self, config: Config) -> None:
         """
         Raises:
@@ -40,6 +38,7 @@ class Piper:
         described = json.loads(settings.read_text())
         self._config = PiperConfig.from_dict(described)
         self._session = Session(model)
+        self.most_chars = self._session.most_chars(on_cpu=MOST_CHARS)
         self._piper = PiperVoice(
             config=self._config,
             session=self._session,

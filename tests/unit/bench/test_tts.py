@@ -8,7 +8,7 @@ from bench.tts import Load, Report, bench
 
 
 async def test_a_small_run_measures_all_there_is():
-    report = await bench(Load(replies=3, streams=2, others=2, rounds=1, settle_s=0.5))
+    report = await bench(Load(replies=3, streams=2, others=2, char_s=0.002, rounds=1, settle_s=0.5))
     for row in (report.alone, report.opener, report.flooded, report.greedy):
         assert len(row.took_ms) == 3
         assert all(took_ms > 0 for took_ms in row.took_ms)
@@ -18,10 +18,11 @@ async def test_a_small_run_measures_all_there_is():
         assert name in text
 
 
-def report_of(alone_ms: float, flooded_ms: float) -> Report:
+def report_of(alone_ms: float, flooded_ms: float, late_ms: float = 0.1) -> Report:
     report = Report()
     report.alone.took_ms = [alone_ms] * 95 + [9 * alone_ms] * 4
     report.flooded.took_ms = [flooded_ms] * 99
+    report.late.took_ms = [late_ms]
     return report
 
 
@@ -29,6 +30,8 @@ def test_a_polite_tenant_that_waits_too_long_is_wrong():
     assert report_of(5.0, 9.9).wrong() == []
     [wrong] = report_of(5.0, 10.1).wrong()
     assert "2.02 ×" in wrong
+    [busy] = report_of(5.0, 10.1, late_ms=3.0).wrong()
+    assert "too busy" in busy
 
 
 def test_help_says_what_it_does():

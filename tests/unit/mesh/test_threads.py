@@ -58,6 +58,15 @@ async def test_work_runs_on_a_thread_of_that_name(threads):
     assert name.startswith("model")
 
 
+async def test_a_thread_is_free_until_it_is_at_work(threads, gate):
+    assert threads.free == 1
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(threads.run(gate))
+        await gate.began.wait()
+        assert threads.free == 0
+        gate.may_end.set()
+
+
 async def test_what_the_work_raises_is_raised_here(threads):
     with pytest.raises(ZeroDivisionError):
         await threads.run(lambda: 1 / 0)

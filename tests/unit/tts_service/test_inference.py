@@ -1,5 +1,6 @@
 import logging
 import threading
+from typing import ClassVar
 
 import numpy as np
 import onnxruntime
@@ -10,6 +11,7 @@ from tests.contract import tts_models
 from tests.fakes.tts import WatchedHalt
 from tts_service.engine import Halt, Stopped
 from tts_service.inference import Session, providers
+from tts_service.segment import LIMIT
 
 INPUTS = {
     "tokens": np.array([[0, 1, 2, 0]], np.int64),
@@ -69,21 +71,31 @@ def test_a_gpu_comes_first_where_there_is_one_and_the_cpu_is_always_there():
 class Recorded:
     """Stands in for onnxruntime's session."""
 
+    works: ClassVar = ["CPUExecutionProvider"]
+
     def __init__(self, model, options, providers) -> None:
         self.providers = providers
 
     def get_providers(self) -> list[str]:
-        return ["CPUExecutionProvider"]  # the GPU's libraries are missing
+        return self.works
 
 
-def test_a_session_is_asked_for_on_the_gpu_and_the_log_tells_what_it_runs_on(
-    tmp_path, monkeypatch, caplog
+BOTH = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize(
+    ("works", "most_chars"),
+    [(BOTH, LIMIT), (BOTH[1:], 80)],  # the GPU's libraries may be missing
+)
+def test_a_session_is_asked_for_on_the_gpu_and_tells_what_it_runs_on(
+    tmp_path, monkeypatch, caplog, works, most_chars
 ):
-    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: BOTH)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Recorded)
+    monkeypatch.setattr(Recorded, "works", works)
     with caplog.at_level(logging.INFO):
         model = Session(tmp_path / "kokoro.onnx")
-    assert [each[0] if isinstance(each, tuple) else each for each in model.providers] == both
+    assert [each[0] if isinstance(each, tuple) else each for each in model.providers] == BOTH
     [line] = caplog.records
-    assert (line.model, line.provider) == ("kokoro.onnx", "CPUExecutionProvider")
+    assert (line.model, line.provider) == ("kokoro.onnx", works[0])
+    assert model.most_chars(on_cpu=80) == most_chars

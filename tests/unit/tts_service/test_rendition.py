@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from prometheus_client import REGISTRY
 
@@ -42,3 +44,25 @@ def test_what_comes_to_its_end_is_no_cancel():
     before = cancels()
     list(Rendition("fake", FakeEngine(), Manner(), RATE_HZ).sounds("One", Level(), gain=1.0))
     assert cancels() == before
+
+
+def test_at_work_it_gives_way_before_its_first_sound_and_that_is_no_cancel():
+    before, fake = cancels(), FakeEngine(hold=True)
+    rendition = Rendition("fake", fake, Manner(), RATE_HZ)
+    assert not rendition.give_way()
+    sounds: list = []
+    thread = threading.Thread(target=lambda: sounds.extend(rendition.sounds("One", Level(), 1.0)))
+    thread.start()
+    assert fake.working.wait(20)
+    assert rendition.give_way()
+    assert not rendition.give_way()
+    thread.join(20)
+    assert (sounds, rendition.gave_way, cancels()) == ([], True, before)
+
+
+def test_once_it_has_sounded_it_does_not_give_way():
+    rendition = Rendition("fake", FakeEngine(), Manner(), RATE_HZ)
+    sounds = rendition.sounds("One", Level(), gain=1.0)
+    next(sounds)
+    assert not rendition.give_way()
+    assert n_samples(b"".join(sound.pcm for sound in sounds)) == 2 * CHAR_SAMPLES
