@@ -19,6 +19,7 @@ from gateway.sessions.store import Outcome, Store
 from gateway.sideband import Sidebands
 from mesh import log as logs
 from mesh.errors import Unavailable
+from mesh.stream import stop_if_cancelled
 from mesh.turns import Heard
 
 MOST_HOPS = 3  # of what a session that keeps moving is told
@@ -94,6 +95,7 @@ class Messages:
                     return
             except Unavailable:
                 pass
+            stop_if_cancelled()
             await asyncio.sleep(_LOOK_S)
             if self._heard(heard):
                 return
