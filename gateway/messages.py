@@ -119,7 +119,11 @@ class Messages:
         if isinstance(notice, Told | Over):
             return self._sidebands.told(sender, notice)
         connection = self._live.get(notice.session_id)
-        is_known = connection is not None and connection.hear(sender, notice)
+        ids = {"session_id": notice.session_id}
+        if connection is not None:
+            ids["tenant_id"] = connection.kept.meta.tenant
+        with logs.bound(**ids):  # what it starts is that tenant's
+            is_known = connection is not None and connection.hear(sender, notice)
         if not is_known and not isinstance(notice, Left):
             absent = Over(notice.session_id, [notice.sideband_id], ABSENT)
             self._sidebands.relay.put(sender, absent)
