@@ -19,6 +19,7 @@ from gateway.sessions.store import Outcome, Store
 from gateway.sideband import Sidebands
 from mesh import log as logs
 from mesh.errors import Unavailable
+from mesh.stream import stop_if_cancelled
 from mesh.turns import Heard
 
 MOST_HOPS = 3  # of what a session that keeps moving is told
@@ -94,6 +95,7 @@ class Messages:
                     return
             except Unavailable:
                 pass
+            stop_if_cancelled()
             await asyncio.sleep(_LOOK_S)
             if self._heard(heard):
                 return
@@ -117,7 +119,11 @@ class Messages:
         if isinstance(notice, Told | Over):
             return self._sidebands.told(sender, notice)
         connection = self._live.get(notice.session_id)
-        is_known = connection is not None and connection.hear(sender, notice)
+        ids = {"session_id": notice.session_id}
+        if connection is not None:
+            ids["tenant_id"] = connection.kept.meta.tenant
+        with logs.bound(**ids):  # what it starts is that tenant's
+            is_known = connection is not None and connection.hear(sender, notice)
         if not is_known and not isinstance(notice, Left):
             absent = Over(notice.session_id, [notice.sideband_id], ABSENT)
             self._sidebands.relay.put(sender, absent)

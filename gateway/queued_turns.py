@@ -17,6 +17,7 @@ from gateway.realtime.effects import Listening
 from gateway.recognition import FORMAT, recognition, transcribed
 from mesh import log as logs
 from mesh.errors import Unavailable
+from mesh.stream import stop_if_cancelled
 from mesh.turns import MOST_BYTES, OVER, PIECE_BYTES, Turn, Turns
 from ovos.stt.v1 import stt_pb2 as pb
 
@@ -88,6 +89,7 @@ class MeshTurns:
             await self._turns.add(tenant, turn.id, n, pcm[at : at + PIECE_BYTES])
         await self._turns.put(turn)
         state = await self._turns.look(tenant, turn.id)
+        stop_if_cancelled()
         if state is None or state.stage != OVER:
             return None
         return words_of(utterance, state.result)

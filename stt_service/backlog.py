@@ -66,6 +66,7 @@ class Backlog:
             try:
                 if must_join:  # also after a Redis that lost its data came back
                     await self._waiting.join()
+                    stop_if_cancelled()
                     must_join = False
                 await work()
                 self._says(is_well=True)
@@ -141,7 +142,8 @@ class Backlog:
             try:
                 is_ours = await self._waiting.stay(taken)
             except (RedisError, OSError):
-                continue
+                is_ours = True  # as far as one can tell
+            stop_if_cancelled()
             if not is_ours:
                 scope.reschedule(0)
                 return

@@ -16,6 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from mesh import call
 from mesh.errors import Draining, Missing, Rejected, TooSlow, Unavailable, detail_of
+from mesh.stream import stop_if_cancelled
 from mesh.turns import KEPT_S, MOST_BYTES, OVER, PIECE_BYTES, STARTED, State, Turn, Turns
 from ovos.stt.v1 import stt_pb2 as pb
 from stt_service import recording
@@ -76,6 +77,7 @@ class Queueing:
             rest_s, longest_s = _REST_S
             while True:
                 state = await turns.look(caller.tenant_id, request.turn_id)
+                stop_if_cancelled()
                 if state is None:
                     raise Missing("there is no such turn", param="turn_id", tier="stt")
                 if state != told:

@@ -49,6 +49,7 @@ class Session:
 
     def hear(self, sender: str, notice: Notice) -> bool:
         self.heard_of.append((sender, notice))
+        self.in_the_name_of = logs.tenant_id.get()
         return notice.sideband_id in self._members
 
     async def until_told(self) -> None:
@@ -141,6 +142,7 @@ def test_what_a_sideband_says_goes_to_its_session(sidebands):
     session = Session(members=("side_1",))
     Messages({"sess_1": session}, sidebands).take(Batch("gw_2", 1, [JOIN, SAID]))
     assert session.heard_of == [("gw_2", JOIN), ("gw_2", SAID)]
+    assert session.in_the_name_of == "acme", "who answers asks in its tenant's name"
     assert sidebands.sent == []
 
 

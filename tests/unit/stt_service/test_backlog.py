@@ -119,17 +119,31 @@ async def test_who_is_on_the_line_comes_first(queue):
         await queue.over()
 
 
-async def test_a_long_turn_is_not_taken_away_from_who_works_on_it(queue):
+class Watched(Waiting):
+    """Counts how often its worker says that it works."""
+
+    def __init__(self, *args, **options) -> None:
+        super().__init__(*args, **options)
+        self.often = asyncio.Event()
+        self.n_said = 0
+
+    async def stay(self, taken) -> bool:
+        self.n_said += 1
+        if self.n_said == 3:
+            self.often.set()
+        return await super().stay(taken)
+
+
+async def test_who_works_on_a_turn_for_long_says_so_again_and_again(queue):
     await queue.put()
-    slow, other = Recogniser(), Recogniser()
+    slow = Recogniser()
     slow.may.clear()
-    async with draining(queue, slow, name="w1", idle_ms=2000):
-        await slow.began.wait()
-        async with draining(queue, other, name="w2", idle_ms=2000):
-            await asyncio.sleep(3)  # longer than a dead one is waited for
-            slow.may.set()
-            await queue.over()
-    assert (slow.attempts, other.attempts) == ([1], [])
+    waiting = Watched(queue.redis, "w1", idle_ms=200)
+    async with working(Backlog(waiting, queue.turns, slow, lambda: True)), asyncio.timeout(20):
+        await waiting.often.wait()
+        slow.may.set()
+        await queue.over()
+    assert slow.attempts == [1]
 
 
 async def test_who_was_thought_dead_stops(queue):

@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from mesh.turns import OVER, QUEUED, SIZES, STREAM, Heard, State, audio_key
+from stt_service.waiting import GROUP
 from tests.unit.stt_service.queue import TENTH, done, queue_at
 
 INBOX = "ovos:gw:g1:in"
@@ -60,6 +61,21 @@ async def test_a_turn_of_a_worker_that_died_is_taken_over(queue):
     assert (taken.id, taken.attempt) == ("t1", 2)
 
 
+async def test_who_says_that_it_works_is_not_taken_for_dead(queue):
+    await queue.put()
+    worker = await queue.worker()
+    taken = await worker.take()
+
+    async def idle_ms() -> int:
+        [entry] = await queue.redis.xpending_range(STREAM, GROUP, "-", "+", 1)
+        return entry["time_since_delivered"]
+
+    while (before_ms := await idle_ms()) < 50:
+        pass
+    assert await worker.stay(taken)
+    assert await idle_ms() < before_ms
+
+
 async def test_the_first_result_counts(queue):
     await queue.put()
     slow, other = await queue.worker("w1"), await queue.worker("w2", idle_ms=0)
@@ -112,3 +128,19 @@ async def test_an_entry_whose_turn_is_forgotten_is_taken_out(queue):
     await queue.redis.xadd(STREAM, {"tenant": "acme", "turn": "gone"})
     assert await (await queue.worker()).take() is None
     assert await queue.redis.xlen(STREAM) == 0
+
+
+async def test_on_a_cluster_it_is_the_same(cluster_fleet):
+    async with queue_at(cluster_fleet.url) as queue:
+        await queue.put("t1", session_id="sess_1", utterance="u1", inbox=INBOX)
+        first, second = await queue.worker("w1"), await queue.worker("w2", idle_ms=0)
+        lost = await first.take()
+        assert await first.stay(lost)
+        taken = await second.take_over()
+        assert [piece async for piece in second.audio(taken)] == [TENTH]
+        await second.give_back(taken, is_attempt=True)
+        again = await first.take()
+        assert again.attempt == 3
+        assert await first.finish(again, done())
+        assert (await queue.over()).transcript.text == "words"
+        assert await queue.redis.xlen(INBOX) == 1
