@@ -25,7 +25,7 @@ from bench.fixed_engines import ANSWER, FixedEar, FixedVoice, FixedWriter
 from llm_orchestrator.providers import Providers
 from mesh import log
 from mesh.chain import Chain
-from mesh.serve import Server
+from mesh.serve import Server, run
 
 STREAMS = 1000
 THREADS = 64  # that sleep: with fewer, engines would wait for each other
@@ -55,10 +55,9 @@ async def llm(answer: Sequence[str] = ANSWER) -> AsyncIterator[Server]:
 TIERS = {"stt": stt, "tts": tts, "llm": llm}
 
 
-async def serve(tier: AbstractAsyncContextManager[Server]) -> None:
-    async with tier as server:
-        print(server.port, flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+async def until_input_ends(server: Server) -> None:
+    print(server.port, flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 def main() -> None:
@@ -67,7 +66,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1, help="how often the answer is said")
     given = parser.parse_args()
     log.setup(given.tier, "WARNING")
-    uvloop.run(serve(llm(ANSWER * given.repeats) if given.tier == "llm" else TIERS[given.tier]()))
+    tier = llm(ANSWER * given.repeats) if given.tier == "llm" else TIERS[given.tier]()
+    uvloop.run(run(tier, "127.0.0.1", 0, until=until_input_ends))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import time
 from dataclasses import dataclass, field
 
@@ -58,9 +59,10 @@ async def measure(mesh: fixed_mesh.Mesh, n: int, n_turns: int, think_s: float) -
         await asyncio.sleep(after_s)
         await caller.call(mesh.url, mesh.key)
 
+    chance = random.Random(n)  # even steps would be so many frames at the same moment
     async with asyncio.TaskGroup() as tasks:
         for number, caller in enumerate(callers):
-            tasks.create_task(call(caller, _SPREAD_S * number / n), name=f"caller {number}")
+            tasks.create_task(call(caller, chance.uniform(0, _SPREAD_S)), name=f"caller {number}")
     return callers
 
 
