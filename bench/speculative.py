@@ -125,9 +125,7 @@ class Caller:
             self.first_audio_s = time.monotonic()
         elif isinstance(news, sig.ReplyEnded | sig.ReplyFailed):
             self._is_over.set()
-        for effect in self._session.receive(news):
-            if isinstance(effect, do.StartReply):
-                self._replies.start(effect, self._tasks, self)
+        self._replies.start(self._session.receive(news), self._tasks, self)
 
     async def room(self) -> None:
         return

@@ -215,7 +215,7 @@ async def _serve(
             meter=Share(gateway.allowance, kept.meta.tenant),
             facts=facts,
             audience=_audience(gateway, guest),
-            limits=Limits(_left_s(guest), config.stt_idle_s, config.stt_words_s),
+            limits=Limits(guest.left_s, config.stt_idle_s, config.stt_words_s),
             hang_up=request.transport.abort if request.transport else _is_gone,
             conformance=Conformance(beta=guest.wanted.beta) if config.check_events else None,
         )
@@ -286,11 +286,6 @@ def _opened(guest: Guest, facts: Facts, began_s: float) -> None:
         metrics.RESUMED.observe(took_s)
         told = {"epoch": guest.kept.epoch, "unsent": len(guest.restored.unsent)}
         log.info("session resumed", extra={**told, "took_ms": round(took_s * 1000, 1)})
-
-
-def _left_s(guest: Guest) -> float:
-    """How long the session may still last."""
-    return max(0.0, guest.kept.meta.expires_at_s - time.time())
 
 
 def _close_code(refused: Refused) -> int:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 
 from gateway.backends import Unheard
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import RATE_HZ
 from gateway.recognition import endpointing, ms, opening, recognition, transcribed
+from gateway.replay import Replay
 from gateway.rescue import Rescue
 from gateway.streams import Dial, Stream
 from gateway.utterances import Utterances
@@ -27,21 +26,12 @@ from ovos.stt.v1 import stt_pb2 as pb
 _CHUNK_BYTES = RATE_HZ * 2 // 5  # 200 ms: what a chunk may hold
 _AGAIN_S = 0.2
 _MOST_WAITING = 2000  # messages that wait for a stream: somebody plays with commands
-_KEPT_BYTES = 60 * RATE_HZ * 2  # audio kept for a replay: a minute
 _MOST_UNSENT = 10 * RATE_HZ  # samples that wait for a stream; what comes then waits outside
 
 log = logging.getLogger(__name__)
 
 Call = Stream[pb.StreamingRecognizeRequest, pb.StreamingRecognizeResponse]
 Dialling = Dial[pb.StreamingRecognizeRequest, pb.StreamingRecognizeResponse]
-
-
-@dataclass(slots=True)
-class _Kept:
-    """A message to send, and to send again to a stream that replaces this one."""
-
-    sample: int  # of the session's clock: where its audio ends
-    request: pb.StreamingRecognizeRequest
 
 
 class MeshMicrophone:
@@ -67,16 +57,13 @@ class MeshMicrophone:
         self._is_acked = True  # it has said what of the words that came need not be heard again
         self._away_since_s: float | None = None
         self._is_writing = False
-        self._kept: deque[_Kept] = deque()
-        self._next = 0  # in `_kept`: what the call has not been sent
-        self._kept_bytes = 0
-        self._sample = self._first_kept = from_sample
-        self._credit = self._sent = from_sample
+        self._replay = Replay(from_sample)
+        self._sample = self._credit = from_sample
         self._room = asyncio.Event()
         self._attempt = 0
         self._chunk = 0
         self._utterances = Utterances(tag, from_sample)
-        self._rescue = Rescue(self._utterances, self._audio)
+        self._rescue = Rescue(self._utterances, self._replay.audio)
 
     async def hear(self, pcm: bytes) -> None:
         for at in range(0, len(pcm), _CHUNK_BYTES):
@@ -113,7 +100,7 @@ class MeshMicrophone:
                 raise  # the next stream would not take it either
             except MeshError as error:
                 await self._disconnect()
-                for last in self._rescue.tried_twice(self._acknowledged):
+                for last in self._rescue.tried_twice(self._replay.acknowledged):
                     yield last
                 try:
                     await self._rest(error)
@@ -156,9 +143,6 @@ class MeshMicrophone:
     async def _hear(self, pcm: bytes) -> None:
         chunk = common_pb2.AudioChunk(data=pcm, first_sample=self._sample)
         self._sample += len(pcm) // 2
-        self._kept_bytes += len(pcm)
-        while self._kept_bytes > _KEPT_BYTES:
-            self._drop_oldest_audio()
         await self._send(pb.StreamingRecognizeRequest(audio=chunk))
         while self._is_behind:
             self._room.clear()
@@ -168,13 +152,13 @@ class MeshMicrophone:
     def _is_behind(self) -> bool:
         """Whether more audio has to wait: what was not sent yet must not be dropped."""
         no_credit = self._is_open and self._sample > self._credit
-        return no_credit or self._sample - self._sent > _MOST_UNSENT
+        return no_credit or self._sample - self._replay.sent > _MOST_UNSENT
 
     async def _send(self, request: pb.StreamingRecognizeRequest) -> None:
         """Keep it, and send it as soon as there is a stream with credit for it."""
-        if len(self._kept) - self._next > _MOST_WAITING:
+        if self._replay.n_unsent > _MOST_WAITING:
             raise Overloaded("too much waits for recognition", tier="stt")
-        self._kept.append(_Kept(self._sample, request))
+        self._replay.add(self._sample, request)
         await self._write()
 
     async def _write(self) -> None:
@@ -183,38 +167,33 @@ class MeshMicrophone:
             return  # whoever writes sees what has come meanwhile
         self._is_writing = True
         try:
-            while self._is_open and self._may_go():
-                await self._write_next()
+            while self._is_open and (request := self._replay.take(self._credit)) is not None:
+                await self._write_one(request)
         finally:
             self._is_writing = False
 
-    async def _write_next(self) -> None:
+    async def _write_one(self, request: pb.StreamingRecognizeRequest) -> None:
         call = self._call
         assert call is not None
-        kept = self._kept[self._next]
-        self._next += 1
-        self._sent = kept.sample
         self._room.set()
         try:
-            await call.write(self._numbered(kept.request))
+            await call.write(self._numbered(request))
         except MeshError:
             if call is self._call:  # the reader sees why and opens another
                 self._is_open = False
                 self._room.set()
 
-    def _may_go(self) -> bool:
-        return self._next < len(self._kept) and self._kept[self._next].sample <= self._credit
-
     async def _connect(self) -> Call:
         """Open a stream; what the last one had not finished goes to it as it gives credit."""
         self._attempt += 1
-        self._chunk = self._next = 0
+        self._chunk = 0
         self._is_leaving, self._is_acked = False, True
-        self._credit = self._sent = self._first_kept
+        self._replay.rewind()
+        self._credit = self._replay.first_sample
         if self._attempt > 1:
             self._utterances.hear_again()
         self._call = call = self._dial()
-        config = opening(self._how, self._model, self._attempt, self._first_kept)
+        config = opening(self._how, self._model, self._attempt, self._replay.first_sample)
         await call.write(pb.StreamingRecognizeRequest(config=config))
         self._is_open = True
         await self._write()
@@ -234,11 +213,6 @@ class MeshMicrophone:
             call, self._call = self._call, None
             await call.stop()
 
-    def _audio(self) -> Iterator[common_pb2.AudioChunk]:
-        """All that is kept."""
-        requests = (kept.request for kept in self._kept)
-        return (r.audio for r in requests if r.WhichOneof("payload") == "audio")
-
     def _take(  # noqa: C901 - a table
         self, news: pb.StreamingRecognizeResponse
     ) -> Iterator[sig.Hearing | Unheard]:
@@ -246,7 +220,7 @@ class MeshMicrophone:
             case "ready":
                 self._grant(news.ready.credit)
             case "ack":
-                self._acknowledged(news.ack.replay_from_sample)
+                self._replay.acknowledged(news.ack.replay_from_sample)
                 self._is_acked = True
                 self._grant(news.ack.credit)
             case "speech_started":
@@ -282,23 +256,6 @@ class MeshMicrophone:
     def _finished(self, wire_name: str) -> str:
         self._is_acked = False
         return self._utterances.finished(wire_name)
-
-    def _acknowledged(self, until_sample: int) -> None:
-        while self._next and self._kept[0].sample <= until_sample:  # never what was not sent
-            self._drop(0)
-
-    def _drop_oldest_audio(self) -> None:
-        """Give up what is too old to be replayed; commands are kept."""
-        kinds = (kept.request.WhichOneof("payload") for kept in self._kept)
-        self._drop(next(n for n, kind in enumerate(kinds) if kind == "audio"))
-
-    def _drop(self, n: int) -> None:
-        dropped = self._kept[n]
-        del self._kept[n]
-        self._next -= n < self._next
-        self._first_kept = dropped.sample
-        if dropped.request.WhichOneof("payload") == "audio":
-            self._kept_bytes -= len(dropped.request.audio.data)
 
     def _grant(self, credit: common_pb2.FlowCredit) -> None:
         self._credit = max(self._credit, credit.allowed_until_sample)

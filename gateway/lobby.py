@@ -51,6 +51,11 @@ class Guest:
     dialect: Dialect
     restored: Restored | None = None
 
+    @property
+    def left_s(self) -> float:
+        """How long the session may still last."""
+        return max(0.0, self.kept.meta.expires_at_s - time.time())
+
 
 class Lobby:
     def __init__(self, config: Config, keeper: Keeper, opener: Opener, models: Models) -> None:
