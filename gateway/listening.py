@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
-from gateway.backends import Unheard
+from gateway.backends import News
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import RATE_HZ
@@ -97,7 +97,7 @@ class MeshMicrophone:
         update = pb.RecognitionUpdate(recognition=wanted, endpointing=endpointing(how))
         await self._send(pb.StreamingRecognizeRequest(update=update))
 
-    async def __aiter__(self) -> AsyncIterator[sig.Hearing | Unheard]:
+    async def __aiter__(self) -> AsyncIterator[News]:
         """
         Raises:
             MeshError: recognition has been away for longer than `patience_s`, or refuses us.
@@ -120,7 +120,7 @@ class MeshMicrophone:
                         yield news
                     raise
 
-    async def _hear_from(self, call: Call) -> AsyncIterator[sig.Hearing | Unheard]:
+    async def _hear_from(self, call: Call) -> AsyncIterator[News]:
         async for news in call:
             if news.WhichOneof("payload") != "ready":  # one that only starts is no help
                 self._away_since_s = None
@@ -233,9 +233,7 @@ class MeshMicrophone:
         requests = (kept.request for kept in self._kept)
         return (r.audio for r in requests if r.WhichOneof("payload") == "audio")
 
-    def _take(  # noqa: C901 - a table
-        self, news: pb.StreamingRecognizeResponse
-    ) -> Iterator[sig.Hearing | Unheard]:
+    def _take(self, news: pb.StreamingRecognizeResponse) -> Iterator[News]:  # noqa: C901 - a table
         match news.WhichOneof("payload"):
             case "ready":
                 self._grant(news.ready.credit)
