@@ -48,6 +48,9 @@ class Unheard:
     """PCM16 LE mono 24 kHz."""
 
 
+News = Hearing | Unheard
+
+
 class Microphone(Protocol):
     """Speech recognition on one session's audio. Iterate it for what the user does.
 
@@ -67,7 +70,7 @@ class Microphone(Protocol):
     async def listen(self, how: Listening) -> None:
         """Listen like this from now on."""
 
-    def __aiter__(self) -> AsyncIterator[Hearing | Unheard]: ...
+    def __aiter__(self) -> AsyncIterator[News]: ...
 
 
 class Speech(Protocol):

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 
-from gateway.backends import Unheard
+from gateway.backends import News
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import RATE_HZ
@@ -86,7 +86,7 @@ class MeshMicrophone:
         update = pb.RecognitionUpdate(recognition=wanted, endpointing=endpointing(how))
         await self._send(pb.StreamingRecognizeRequest(update=update))
 
-    async def __aiter__(self) -> AsyncIterator[sig.Hearing | Unheard]:
+    async def __aiter__(self) -> AsyncIterator[News]:
         """
         Raises:
             MeshError: recognition has been away for longer than `patience_s`, or refuses us.
@@ -109,7 +109,7 @@ class MeshMicrophone:
                         yield news
                     raise
 
-    async def _hear_from(self, call: Call) -> AsyncIterator[sig.Hearing | Unheard]:
+    async def _hear_from(self, call: Call) -> AsyncIterator[News]:
         async for news in call:
             if news.WhichOneof("payload") != "ready":  # one that only starts is no help
                 self._away_since_s = None
@@ -213,9 +213,7 @@ class MeshMicrophone:
             call, self._call = self._call, None
             await call.stop()
 
-    def _take(  # noqa: C901 - a table
-        self, news: pb.StreamingRecognizeResponse
-    ) -> Iterator[sig.Hearing | Unheard]:
+    def _take(self, news: pb.StreamingRecognizeResponse) -> Iterator[News]:  # noqa: C901 - a table
         match news.WhichOneof("payload"):
             case "ready":
                 self._grant(news.ready.credit)
