@@ -8,6 +8,7 @@ own.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
@@ -22,7 +23,8 @@ STT_FINAL_S = 0.05
 LLM_FIRST_S, LLM_TOKEN_S = 0.05, 0.01
 TTS_FIRST_S = 0.03
 QUESTION = "what is the weather in paris"
-ANSWER = ("It", " is", " fine", " today", ",", " and", " it", " will", " stay", " so", ".")
+NUMBER = " 1000"
+ANSWER = ("This", " is", " number", NUMBER, ",", " and", " there", " will", " be", " more", ".")
 """As tokens."""
 CHAR_S = 0.05  # of speech
 RATE_HZ = 24_000
@@ -75,7 +77,8 @@ class FixedEar:
 
 
 class FixedWriter:
-    """Writes the same answer to everything, token by token."""
+    """Writes the same answer to everything, token by token, but for the number: what has been
+    spoken before may be kept, and then no engine is waited for."""
 
     available = True
     model = "fixed"
@@ -84,12 +87,14 @@ class FixedWriter:
 
     def __init__(self, answer: Sequence[str] = ANSWER) -> None:
         self._answer = tuple(answer)
+        self._numbers = itertools.count(int(NUMBER) + 1)
 
     async def generate(self, request: Request) -> AsyncGenerator[News, None]:
         due_s = time.monotonic() + LLM_FIRST_S
+        number = f" {next(self._numbers)}"
         for token in self._answer:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-            yield TextDelta(token)
+            yield TextDelta(number if token == NUMBER else token)
             due_s += LLM_TOKEN_S
         yield Done(Finish.STOP, Usage(10, 0, len(self._answer)))
 

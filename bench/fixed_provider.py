@@ -20,8 +20,12 @@ from llm_orchestrator.engine import Request, TextDelta
 MODEL = "fixed"
 
 
+WRITER = web.AppKey("writer", FixedWriter)
+
+
 def app() -> web.Application:
     made = web.Application()
+    made[WRITER] = FixedWriter()
     made.router.add_post("/v1/chat/completions", _complete)
     made.router.add_get("/v1/models", _models)
     return made
@@ -34,7 +38,7 @@ async def _models(request: web.Request) -> web.Response:
 async def _complete(request: web.Request) -> web.StreamResponse:
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await answer.prepare(request)
-    async for news in FixedWriter().generate(Request(messages=())):
+    async for news in request.app[WRITER].generate(Request(messages=())):
         delta = {"content": news.text} if isinstance(news, TextDelta) else {}
         await answer.write(_chunk(delta, is_last=not delta))
     await answer.write(b"data: [DONE]\n\n")
