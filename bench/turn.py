@@ -11,7 +11,7 @@ speak recordings in real time; end of speech is found by the real voice activity
 Time is counted from the moment the audio was sent in which the end of speech was found (as
 `audio_end_ms` of speech_stopped says), to the moment the first audio came. What is over the
 engines' delays is the platform's. Audio comes in frames of 20 ms, and the filter in front of
-voice activity needs to hear 3 ms ahead: one turn in seven therefore waits for one more frame.
+voice activity needs to hear 3 ms ahead: one turn in five therefore waits for one more frame.
 
 With `--embedded` nothing is subtracted: the language model alone has fixed delays. It fails when
 anything takes too long, or an answer went wrong.

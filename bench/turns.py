@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import random
 import time
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,6 +18,7 @@ from bench.websocket import TEXT, masked
 PATH = "/v1/realtime?model=gpt-realtime"
 SAMPLES_A_MS, FRAME_SAMPLES = 24, FRAME_BYTES // 2
 PATIENCE_S = 60.0  # of a caller for an answer
+WINDOW_FRAMES = 8  # of 20 ms, until they and windows of 32 ms begin together again
 STAGES = (
     "input_audio_buffer.speech_stopped",
     "conversation.item.input_audio_transcription.completed",
@@ -82,7 +84,7 @@ class Caller:
         self.strange: list[str] = []
         """Statuses of answers that were not completed, and errors."""
         self._number, self._n_turns, self._think_s = number, n_turns, think_s
-        self._silence = _append(bytes(FRAME_BYTES))
+        self._silence, self._chance = _append(bytes(FRAME_BYTES)), random.Random(number)
         self._sent_s: list[float] = []  # by frame
         self._turn: Turn | None = None
         self._answered = asyncio.Event()
@@ -108,7 +110,9 @@ class Caller:
         for n in range(self._n_turns):
             self._answered.clear()
             name = RECORDINGS[(self._number + n) % len(RECORDINGS)]
-            frames = iter(frames_of(recording(name)))
+            # Or the end would come at the same few places of the windows that are judged.
+            pause = [self._silence] * self._chance.randrange(WINDOW_FRAMES)
+            frames = iter([*pause, *frames_of(recording(name))])
             until_s = time.perf_counter() + PATIENCE_S
             quiet_s = 0.0
             while quiet_s < self._think_s:
