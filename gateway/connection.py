@@ -59,17 +59,19 @@ class Connection:
         audience: Audience,
         limits: Limits,
         hang_up: Callable[[], None],
+        unsent: Callable[[], int] = int,
         conformance: Conformance | None = None,
     ) -> None:
         """
         Args:
             kept: The session.
             hang_up: Drops the TCP connection at once.
+            unsent: How many bytes wait for the client's socket.
             conformance: Checks every message that is sent.
         """
         self.kept, self._session, self._journal = kept, kept.session, kept.journal
         self._dialect, self._meter, self.audience = dialect, meter, audience
-        self._delivery = Delivery(ws, kept, dialect, audience, conformance)
+        self._delivery = Delivery(ws, kept, dialect, audience, conformance, unsent)
         self._ws, self._facts, self._limits, self.hang_up = ws, facts, limits, hang_up
         kept.keep_fact, kept.lost = facts.keep, self._lost
         self._outbox = Outbox(self._delivery.sent)
@@ -112,7 +114,8 @@ class Connection:
         finally:
             self._why = why
             metrics.SESSIONS.dec()
-            del self._tasks, self._scope, self._listening, self._writing  # frames hold on to us
+            # Frames hold on to us, and so do the words we wait for.
+            del self._tasks, self._scope, self._listening, self._writing, self._words
         return why
 
     def end(self, why: Ending) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
@@ -16,6 +16,7 @@ from gateway.realtime.server_events import AudioDelta, ServerEvent
 from gateway.sessions.kept import Kept
 
 SEND_S = 10.0  # a client that takes nothing for so long does not read
+MOST_UNSENT = 16 << 10  # bytes: below it, asyncio's transports ask nobody to wait
 
 
 class ClientGone(Exception):
@@ -25,7 +26,7 @@ class ClientGone(Exception):
 class Delivery:
     """To one client."""
 
-    __slots__ = ("_audience", "_conformance", "_dialect", "_is_full", "_kept", "_out", "_ws")
+    __slots__ = ("_audience", "_conformance", "_dialect", "_kept", "_out", "_unsent", "_ws")
 
     def __init__(
         self,
@@ -34,11 +35,16 @@ class Delivery:
         dialect: Dialect,
         audience: Audience,
         conformance: Conformance | None,
+        unsent: Callable[[], int] = int,
     ) -> None:
+        """
+        Args:
+            unsent: How many bytes wait for the client's socket.
+        """
+        self._unsent = unsent
         self._ws, self._kept, self._dialect = ws, kept, dialect
         self._audience, self._conformance = audience, conformance
         self._out = metrics.EVENTS.labels("out")
-        self._is_full = False  # more lies on the way than the client takes
 
     async def send(self, parcel: Parcel) -> None:
         """Once it is made and kept.
@@ -64,7 +70,9 @@ class Delivery:
         for a client costs a frame more than all else.
         """
         event = parcel.event
-        if not isinstance(event, AudioDelta) or self._is_full or not self._kept.has(parcel.after):
+        if not isinstance(event, AudioDelta) or self._unsent() > MOST_UNSENT:
+            return False  # who waits for the client finds out whether it reads
+        if not self._kept.has(parcel.after):
             return False
         try:
             for message in self._messages(event, parcel):
@@ -75,17 +83,15 @@ class Delivery:
         return True
 
     def _push(self, message: bytes) -> None:
-        """Hand a message to the transport, which takes it whole; waiting, if it is full, is left
-        to the next one."""
+        """Hand a message to the transport, which has room. Never leave aiohttp's waiting half done:
+        nobody could wait for the same thing again."""
         sending = self._ws.send_str(message.decode())
         try:
             sending.send(None)
         except StopIteration:
-            pass
+            self._out.inc()
         else:
-            self._is_full = True
-            sending.close()
-        self._out.inc()
+            raise AssertionError("the transport had room")
 
     async def _tell(self, event: ServerEvent, parcel: Parcel) -> None:
         for message in self._messages(event, parcel):
@@ -96,7 +102,6 @@ class Delivery:
                 raise SlowClient from None
             except ConnectionError:
                 raise ClientGone from None
-            self._is_full = False
             self._out.inc()
 
     def _messages(self, event: ServerEvent, parcel: Parcel) -> Iterator[bytes]:

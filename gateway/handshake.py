@@ -217,6 +217,7 @@ async def _serve(
             audience=_audience(gateway, guest),
             limits=Limits(guest.left_s, config.stt_idle_s, config.stt_words_s),
             hang_up=request.transport.abort if request.transport else _is_gone,
+            unsent=request.transport.get_write_buffer_size if request.transport else int,
             conformance=Conformance(beta=guest.wanted.beta) if config.check_events else None,
         )
         other = gateway.live.get(kept.session_id)

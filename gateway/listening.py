@@ -178,6 +178,8 @@ class MeshMicrophone:
         self._room.set()
         try:
             await call.write(self._numbered(request))
+            if request.WhichOneof("payload") == "commit":
+                self._utterances.sent(request.commit.utterance_id)
         except MeshError:
             if call is self._call:  # the reader sees why and opens another
                 self._is_open = False

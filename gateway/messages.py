@@ -49,7 +49,7 @@ class Messages:
                     continue
                 try:
                     if not self.take(message) and isinstance(message, Heard):
-                        tasks.create_task(self._pass_on(store, message), name="pass on")
+                        tasks.create_task(self._onward(store, message), name="pass on")
                 except Exception:  # a bug: it must not keep the others from being heard
                     log.exception("message failed")
 
@@ -81,6 +81,12 @@ class Messages:
         with logs.bound(tenant_id=heard.tenant, session_id=heard.session_id):
             connection.take(words)  # what it starts is that tenant's
         return True
+
+    async def _onward(self, store: Store, heard: Heard) -> None:
+        try:
+            await self._pass_on(store, heard)
+        except Exception:  # a bug: it must not end the process
+            log.exception("message failed")
 
     async def _pass_on(self, store: Store, heard: Heard) -> None:
         """To the gateway that has the session now: it has moved, or its client is on its way

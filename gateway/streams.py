@@ -81,9 +81,10 @@ class Stream(Generic[Req, Res]):
             await asyncio.wait({self._pump}, timeout=ANSWER_S)  # it ended; its status says why
             raise self._tell(self._why(error)) from error
         except asyncio.CancelledError:  # so gRPC tells a writer that waits, when we give it up
-            task = asyncio.current_task()
-            if self._lost is None or (task is not None and task.cancelling()):
+            if _is_cancelled():
                 raise
+            if self._lost is None:  # `stop` did, which tells nothing about the peer
+                raise Unavailable("the stream was given up", tier=self._link.tier) from None
             raise self._tell(self._lost) from None
 
     async def __aiter__(self) -> AsyncIterator[Res]:
@@ -112,6 +113,9 @@ class Stream(Generic[Req, Res]):
                 self._link.breaker.released()  # we leave it; that tells nothing about the peer
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
             pass  # it has ended by itself, or does not listen
+        except asyncio.CancelledError:  # so gRPC tells of a call that was lost meanwhile
+            if self._lost is None or _is_cancelled():
+                raise
         finally:
             self._call.cancel()
 
@@ -214,3 +218,9 @@ class Dial(Generic[Req, Res]):
     def worked(self) -> None:
         """The newest stream does what it should: if it fails, all others may be tried again."""
         self._tried = self._tried[-1:]
+
+
+def _is_cancelled() -> bool:
+    """Whether it is this task that somebody cancels, and not a call of its."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -21,6 +21,8 @@ class _Utterance:
     """Streams that have heard it."""
     is_ended: bool = False  # its end was reported, or the client made it
     is_heard_again: bool = False
+    is_by_hand: bool = False
+    """No stream says that it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,16 @@ class Utterances:
         """
         spoken = next((u for u in self._open if not u.is_ended), None)
         if spoken is None:
-            spoken = _Utterance(name, {name}, self._floor)
+            spoken = _Utterance(name, {name}, self._floor, n_heard=0, is_by_hand=True)
             self._open.append(spoken)
         spoken.name = name
         spoken.wire_names.add(name)
         self._ended(spoken, at)
+
+    def sent(self, name: str) -> None:
+        """A stream has been sent all of an utterance that the client ended."""
+        for utterance in self._open:
+            utterance.n_heard += utterance.is_by_hand and utterance.name == name
 
     def forget(self, at: int) -> None:
         """What was heard until there, and is no utterance yet, will not be part of one."""

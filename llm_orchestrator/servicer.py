@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # generic to the type checker only
     Context = grpc.aio.ServicerContext[pb.GenerateRequest, pb.GenerateResponse]
     Requests = AsyncIterator[pb.GenerateRequest]
 
+KEPT = 10  # of so many streams, one is kept for tenants that have none
 MARGIN_S = 0.1
 """Before the caller's deadline, an answer still has to get through to it."""
 
@@ -64,7 +65,8 @@ class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
         self._orchestrator, self._catalogue = orchestrator, catalogue
         self._toolbox = toolbox or Toolbox()
         self._worker_id, self._style_hint = worker_id, style_hint
-        self._slots = call.Slots(max_streams, metrics.STREAMS_OPEN)
+        kept = max_streams // KEPT
+        self._slots = call.Slots(max_streams, metrics.STREAMS_OPEN, kept=kept)
         self._attempts = call.Attempts()
 
     def load(self) -> Load:
@@ -81,7 +83,7 @@ class LlmServicer(llm_pb2_grpc.LlmOrchestratorServiceServicer):
             with ExitStack() as held:
                 try:
                     call.check_tenant(session, caller.tenant_id)
-                    held.enter_context(self._slots.taken())
+                    held.enter_context(self._slots.taken(caller.tenant_id))
                     turn = self._turn(config, context)
                     held.enter_context(
                         self._attempts.newest(

@@ -111,7 +111,10 @@ class Toolbox:
                 if inspect.isawaitable(returned):
                     returned = await returned
             return _Result(tool_results.text_of(returned), "ok")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - tools raise what they like
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+                raise  # not the tool's: we are
             if isinstance(error, TimeoutError) and limit.expired():
                 late = f"The tool did not return within {limit_s:.3g} s."
                 return _Result(tool_results.error(late), "timeout")

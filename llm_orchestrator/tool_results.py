@@ -22,7 +22,7 @@ def bounded(text: str, most_bytes: int) -> str:
     """The text; what is longer is cut, and says so at its end."""
     data = text.encode(errors="replace")
     if len(data) <= most_bytes:
-        return text
+        return data.decode()
     head = data[:most_bytes].decode(errors="ignore")
     return f"{head}\n(The rest of {len(data)} bytes was cut off.)"
 

@@ -24,7 +24,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -42,6 +42,8 @@ CODE = "provider_code"
 MAX_DETAIL_CHARS = (
     400  # trailers over 8 KB fail the call as RESOURCE_EXHAUSTED, and it is there twice
 )
+
+E = TypeVar("E", bound=Exception)
 
 log = logging.getLogger(__name__)
 
@@ -203,12 +205,11 @@ def calling(tier: str) -> Iterator[None]:
         raise from_rpc(error, tier) from error
 
 
-def first_of(group: BaseExceptionGroup[MeshError]) -> MeshError:
+def first_of(group: BaseExceptionGroup[E]) -> E:
     """The first error of those a TaskGroup raised, however deep it lies."""
-    error: BaseException = group
+    error: E | BaseExceptionGroup[E] = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, MeshError)
     return error
 
 

@@ -87,7 +87,13 @@ class Backlog:
         if taken is None:
             return
         with logs.bound(tenant_id=taken.tenant, session_id=taken.session_id):
-            await self._serve(taken)
+            try:
+                if self._has_room():
+                    await self._serve(taken)
+                else:  # somebody has come on the line while we waited for a turn
+                    await self._waiting.give_back(taken, is_attempt=False)
+            finally:  # what is still pending will be taken over, by us as well
+                self._waiting.forget(taken)
 
     async def _serve(self, taken: Taken) -> None:
         """Bring it to its end, or to a second attempt."""
@@ -101,12 +107,8 @@ class Backlog:
             await asyncio.sleep(_AGAIN_S)
         except MeshError as error:
             await self._failed(taken, error)
-        except (RedisError, OSError):
-            self._waiting.forget(taken)  # it will be taken over, by us as well
-            raise
         else:
             if transcript is None:
-                self._waiting.forget(taken)
                 return log.warning("turn taken away", extra={"turn_id": taken.id})
             await self._finish(taken, pb.TurnResult(transcript=transcript), "done")
 

@@ -74,6 +74,8 @@ class Queueing:
     ) -> AsyncIterator[pb.WatchResponse]:
         async with call.served(context) as caller:
             turns, told = self._queue(), None
+            if not _ID.fullmatch(request.turn_id):  # with a `/` it could be another tenant's
+                raise Missing("there is no such turn", param="turn_id", tier="stt")
             rest_s, longest_s = _REST_S
             while True:
                 state = await turns.look(caller.tenant_id, request.turn_id)

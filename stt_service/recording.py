@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from mesh.errors import MeshError, Rejected, first_of
+from mesh.errors import Rejected, first_of
 from ovos.stt.v1 import stt_pb2 as pb
 from stt_service import hearing, wire
 from stt_service.denoise import denoiser_for
@@ -51,7 +51,7 @@ async def recognised(
         if isinstance(news, hearing.Final | hearing.Failed):
             outcomes.append(news)
 
-    failure: ExceptionGroup[MeshError] | None = None
+    failure: Exception | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
             listener = Listener(
@@ -62,10 +62,10 @@ async def recognised(
             if not wishes.settings.server_vad:
                 listener.commit("")
             await listener.finish(discard=False)
-    except* MeshError as errors:
-        failure = errors
+    except* Exception as errors:  # noqa: BLE001 - whatever reads the audio may raise as well
+        failure = first_of(errors)
     if failure is not None:
-        raise first_of(failure)
+        raise failure  # out here, where it is not wrapped in another group
     failed = next((o for o in outcomes if isinstance(o, hearing.Failed)), None)
     if failed is not None:
         raise failed.error

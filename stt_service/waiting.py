@@ -6,12 +6,14 @@ says so now and then; of one that died it goes to the next worker.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 
+from mesh.errors import Broken
 from mesh.redis import Command, each
 from mesh.script import Call, Script, run_one
 from mesh.stream import Entry, Group
@@ -29,20 +31,29 @@ _PIECES = 8  # that are read at a time: 2 MiB
 _START = Script(
     NOW
     + """
-local has = redis.call('HMGET', KEYS[1], 'stage', 'due', 'session', 'utterance', 'inbox', 'config')
+local has = redis.call('HMGET', KEYS[1], 'stage', 'due', 'session', 'utterance', 'inbox', 'config',
+  'by')
 if not has[1] or has[1] == 'over' then return {} end
 local late = now > tonumber(has[2]) and 1 or 0
-redis.call('HSET', KEYS[1], 'stage', 'started')
-return {redis.call('HINCRBY', KEYS[1], 'attempts', 1), late, has[3], has[4], has[5], has[6]}
+if has[7] ~= ARGV[1] then redis.call('HINCRBY', KEYS[1], 'attempts', 1) end
+redis.call('HSET', KEYS[1], 'stage', 'started', 'by', ARGV[1])
+local attempts = tonumber(redis.call('HGET', KEYS[1], 'attempts'))
+return {attempts, late, has[3], has[4], has[5], has[6], redis.call('LLEN', KEYS[2])}
 """
 )
 """→ nothing, if nobody waits for it any more."""
 
-_STAY = Script("""
+_STAY = Script(
+    NOW
+    + """
 if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1, ARGV[3]) == 0 then return 0 end
 redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, ARGV[2], 'JUSTID')
+if redis.call('PTTL', KEYS[4]) < 60000 and redis.call('PEXPIRE', KEYS[4], 60000) == 1 then
+  redis.call('ZADD', KEYS[3], now + 60000, ARGV[4])
+end
 return 1
-""")
+"""
+)
 """→ whether it is still that worker's."""
 
 _GIVE_BACK = Script("""
@@ -62,12 +73,13 @@ redis.call('HDEL', KEYS[2], ARGV[3])
 redis.call('ZREM', KEYS[3], ARGV[3])
 redis.call('DEL', KEYS[4])
 local stage = redis.call('HGET', KEYS[5], 'stage')
-if not stage or stage == 'over' then return 0 end
+local inbox = redis.call('HGET', KEYS[5], 'inbox') or ''
+if not stage or stage == 'over' then return {0, inbox} end
 redis.call('HSET', KEYS[5], 'stage', 'over', 'result', ARGV[4])
 redis.call('PEXPIRE', KEYS[5], ARGV[5])
-return 1
+return {1, inbox}
 """)
-"""→ whether this is its result: there is one before."""
+"""→ whether this is its result (or there is one before), and where it is wanted by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +96,8 @@ class Taken:
     session_id: str
     utterance: str
     inbox: str
+    n_pieces: int
+    """Of audio."""
     config: pb.SubmissionConfig
 
     @property
@@ -119,11 +133,12 @@ class Waiting:
             if entry.id in self._ours:
                 continue
             tenant, turn_id = entry.fields[b"tenant"].decode(), entry.fields[b"turn"].decode()
-            found = await self._run(Call(_START, (turn_key(f"{tenant}/{turn_id}"),)))
+            keys = turn_key(f"{tenant}/{turn_id}"), audio_key(f"{tenant}/{turn_id}")
+            found = await self._run(Call(_START, keys, (secrets.token_hex(8),)))
             if not found:
                 await self._group.ack([entry])
                 continue
-            attempt, late, session, utterance, inbox, config = found
+            attempt, late, session, utterance, inbox, config, n_pieces = found
             self._ours.add(entry.id)
             return Taken(
                 entry=entry,
@@ -134,28 +149,33 @@ class Waiting:
                 session_id=session.decode(),
                 utterance=utterance.decode(),
                 inbox=inbox.decode(),
+                n_pieces=int(n_pieces),
                 config=pb.SubmissionConfig.FromString(config),
             )
         return None
 
     async def audio(self, taken: Taken) -> AsyncIterator[bytes]:
-        """All of its audio, in pieces."""
+        """All of its audio, in pieces.
+
+        Raises:
+            Broken: it is not there any more.
+        """
         key, at = audio_key(taken.name), 0
-        while True:
+        while at < taken.n_pieces or not at:
             command = Command(key, ("LRANGE", key, at, at + _PIECES - 1))
             [pieces] = await each(self._redis, [command])
             if isinstance(pieces, Exception):
                 raise pieces
+            if len(pieces) < min(_PIECES, taken.n_pieces - at) or not pieces:
+                raise Broken("its audio is gone", tier="stt")
             for piece in pieces:
                 yield piece
-            if len(pieces) < _PIECES:
-                return
             at += _PIECES
 
     async def stay(self, taken: Taken) -> bool:
         """Say that we work on it. Returns whether it is still ours."""
-        args = GROUP, taken.entry.id, self._worker_id
-        return bool(await self._run(Call(_STAY, (STREAM,), args)))
+        args = GROUP, taken.entry.id, self._worker_id, taken.name
+        return bool(await self._run(Call(_STAY, keys_of(taken.name), args)))
 
     async def give_back(self, taken: Taken, *, is_attempt: bool) -> None:
         """Somebody may take it again, at once.
@@ -177,13 +197,15 @@ class Waiting:
             Whether there was no result before.
         """
         packed = result.SerializeToString()
+        heard = Heard(taken.session_id, taken.tenant, taken.utterance, packed)
         if taken.inbox:
-            heard = Heard(taken.session_id, taken.tenant, taken.utterance, packed)
             await tell(self._redis, taken.inbox, taken.id, heard)
         args = GROUP, taken.entry.id, taken.name, packed, round(KEPT_S * 1000)
-        is_new = bool(await self._run(Call(_FINISH, keys_of(taken.name), args)))
+        is_new, inbox = await self._run(Call(_FINISH, keys_of(taken.name), args))
+        if inbox and inbox.decode() != taken.inbox:  # its session moved meanwhile
+            await tell(self._redis, inbox.decode(), taken.id, heard)
         self._ours.discard(taken.entry.id)
-        return is_new
+        return bool(is_new)
 
     def forget(self, taken: Taken) -> None:
         """It is somebody else's now."""

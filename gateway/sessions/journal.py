@@ -135,6 +135,9 @@ class Journal:
                 pass
             case _:
                 self._flush()
+                if isinstance(event, sig.EarsLost):  # who replays this has no audio to hear again
+                    again = [e.utterance for e in effects if isinstance(e, do.Transcribe)]
+                    event = sig.EarsLost(event.reason, (*event.late, *again))
                 self._add(_entry(event, raw))
                 self._after(event, effects)
         return self.next

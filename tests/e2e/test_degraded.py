@@ -142,7 +142,7 @@ async def test_a_voice_that_dies_in_mid_answer_leaves_the_rest_as_text(own_stack
         events += await until(connection, "response.done")
         response = events[-1].response
         assert (response.status, words(events)) == ("completed", ANSWER)
-        assert SECOND_BYTES / 2 < len(audio(events)) < SECOND_BYTES * ANSWER_S
+        assert 0 < len(audio(events)) < SECOND_BYTES * ANSWER_S
         assert "ovos_text_only" in response.metadata
     await is_answered(connection)
 

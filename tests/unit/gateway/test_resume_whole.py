@@ -44,6 +44,7 @@ async def test_more_than_an_outbox_holds(one, two):
 
 async def test_audio_that_lay_unread(one, two, monkeypatch):
     one.backends.answer = two.backends.answer = WORDS
+    monkeypatch.setattr(delivery.Delivery, "sent", lambda self, parcel: False)  # no room for more
     client, sid = await one.new()
     send, n_frames = delivery.Delivery.send, 0
     stuck = asyncio.Event()

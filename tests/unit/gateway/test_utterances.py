@@ -107,3 +107,13 @@ def test_speech_that_is_broken_off_ends_there(utterances):
     assert utterances.broken_off(at=250) == name
     assert list(utterances.spans()) == [Span(name, 100, 250)]
     assert utterances.ends("u1", at=300) is None
+
+
+def test_what_the_client_ended_was_tried_by_the_streams_that_were_sent_all_of_it():
+    utterances = Utterances()
+    utterances.ended_by_client("item_1", 480)
+    utterances.sent("item_1")
+    utterances.hear_again()
+    assert utterances.tried(2) is None
+    utterances.sent("item_1")
+    assert utterances.tried(2) == Span("item_1", 0, 480)
