@@ -18,15 +18,19 @@ _INCOMPLETE = {
 
 
 class Thinking:
-    """Asks one worker and, if that cannot begin, one other at once. Iterate it for the thoughts;
-    `stop` it in a `finally`."""
+    """Asks one worker and, if that cannot begin or dies, another one at once, which goes on behind
+    what was written. Iterate it for the thoughts; `stop` it in a `finally`.
+
+    What has called a tool is not gone on with: the tool might be called twice.
+    """
 
     def __init__(
         self, dial: Dial[llm.GenerateRequest, llm.GenerateResponse], config: llm.GenerationConfig
     ) -> None:
         self._dial, self._config = dial, config
         self._stream: Stream[llm.GenerateRequest, llm.GenerateResponse] | None = None
-        self._may_move = True
+        self._written: list[str] = []  # by this worker
+        self._has_called = self._has_moved = False
 
     async def begin(self) -> None:
         """
@@ -50,28 +54,36 @@ class Thinking:
         Raises:
             MeshError: the reply failed.
         """
-        assert self._stream is not None
-        try:
-            async for thought in _thoughts(self._stream, self._config.response_id):
-                self._may_move = False  # it would be thought twice
-                yield thought
-            return
-        except MeshError as error:
-            if not self._moves(error):
-                raise
-        await self._ask_another()
-        async for thought in _thoughts(self._stream, self._config.response_id):
-            yield thought
+        while True:
+            assert self._stream is not None
+            try:
+                async for thought in _thoughts(self._stream, self._config.response_id):
+                    self._note(thought)
+                    yield thought
+                return
+            except MeshError as error:
+                if not self._moves(error):
+                    raise
+            await self._ask_another()
+
+    def _note(self, thought: Thought) -> None:
+        if isinstance(thought, sig.ReplyText):
+            self._written.append(thought.delta)
+            self._has_moved = False
+        else:
+            self._has_called = True
 
     def _moves(self, error: MeshError) -> bool:
-        """Whether another worker is to be asked; once."""
-        moves = self._may_move and error.retryable and self._dial.has_other
-        self._may_move = self._may_move and not moves
-        return moves
+        """Whether another worker is to be asked: one, until something more is written."""
+        may_move = not (self._has_called or self._has_moved)
+        self._has_moved = may_move and error.retryable and self._dial.has_other
+        return self._has_moved
 
     async def _ask_another(self) -> None:
         if self._stream is not None:
             await self._stream.stop()
+        self._config.already_written += "".join(self._written)
+        self._written = []
         await self._ask()
 
     async def _ask(self) -> None:

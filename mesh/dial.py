@@ -21,8 +21,9 @@ from mesh.serve import COMMON_OPTIONS
 _OPTIONS = [
     *COMMON_OPTIONS,
     ("grpc.keepalive_time_ms", 1000),
-    # grpc.keepalive_timeout_ms has no effect (grpc#39239); this one notices a hung peer in 1.3 s.
-    ("grpc.http2.ping_timeout_ms", 300),
+    # grpc.keepalive_timeout_ms has no effect (grpc#39239); this one notices a hung peer in 2 s.
+    # Pools notice it sooner. With less time, a process that stood still loses all its peers.
+    ("grpc.http2.ping_timeout_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),  # else equal channels share one connection
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),

@@ -31,12 +31,6 @@ async def answers(call: Call) -> None:
     await call.say(completed={})
 
 
-async def begins_and_dies(call: Call) -> None:
-    await asked(call)
-    await call.say(text_delta={"text": "Hi"})
-    await call.fail(grpc.StatusCode.UNAVAILABLE)
-
-
 async def think(*scripts: Script, workers: int = 2):
     """What was thought, with what it failed, and which workers were asked."""
     thoughts, error = [], None
@@ -73,9 +67,50 @@ async def test_without_another_one_the_failure_is_told():
     assert (thoughts, type(error), workers) == ([], Unavailable, [0])
 
 
-async def test_what_has_begun_is_not_thought_again():
-    thoughts, error, workers = await think(begins_and_dies, answers)
-    assert thoughts == [sig.ReplyText("resp_1", "Hi")]
+def writes(*texts: str, behind: str = "", ends: bool = False) -> Script:
+    """Goes on behind that, and then dies or ends."""
+
+    async def script(call: Call) -> None:
+        config = await call.read_kind("config")
+        assert config.already_written == behind
+        await call.read_kind("finish")
+        for text in texts:
+            await call.say(text_delta={"text": text})
+        if ends:
+            await call.say(completed={})
+        else:
+            await call.fail(grpc.StatusCode.UNAVAILABLE)
+
+    return script
+
+
+async def test_an_answer_whose_worker_dies_is_gone_on_with_by_another_one():
+    thoughts, error, workers = await think(
+        writes("It ", "is "),
+        writes("half ", behind="It is "),
+        writes("past.", behind="It is half ", ends=True),
+        workers=3,
+    )
+    assert error is None
+    assert [t.delta for t in thoughts[:-1]] == ["It ", "is ", "half ", "past."]
+    assert isinstance(thoughts[-1], sig.ReplyEnded)
+    assert sorted(workers) == [0, 1, 2]
+
+
+async def test_without_another_one_what_was_written_stays_and_the_failure_is_told():
+    thoughts, error, workers = await think(writes("Hi"), workers=1)
+    assert (thoughts, type(error)) == ([sig.ReplyText("resp_1", "Hi")], Unavailable)
+    assert workers == [0]
+
+
+async def test_what_has_called_a_tool_is_not_thought_again():
+    async def calls_and_dies(call: Call) -> None:
+        await asked(call)
+        await call.say(tool_call={"call_id": "c1", "name": "f", "arguments_json": "{}"})
+        await call.fail(grpc.StatusCode.UNAVAILABLE)
+
+    thoughts, error, workers = await think(calls_and_dies, answers)
+    assert [type(t) for t in thoughts] == [sig.ReplyCallDone]
     assert isinstance(error, Unavailable)
     assert len(workers) == 1
 
