@@ -140,8 +140,15 @@ class Backends(Protocol):
     def with_profile(self, profile: Profile) -> Self:
         """The same mesh, asked for what the profile says."""
 
-    def listen(self, how: Listening, from_sample: int) -> AbstractAsyncContextManager[Microphone]:
-        """Open recognition. `from_sample`: the session's clock, 24 kHz, at the first audio."""
+    def listen(
+        self, how: Listening, from_sample: int, epoch: int = 1
+    ) -> AbstractAsyncContextManager[Microphone]:
+        """Open recognition.
+
+        Args:
+            from_sample: The session's clock, 24 kHz, at the first audio.
+            epoch: Of the session's owner: what an earlier one has left open gives way.
+        """
 
     async def transcribe(self, pcm: bytes, how: Listening) -> str:
         """The words of a whole recording (PCM16 LE mono 24 kHz)."""

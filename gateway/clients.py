@@ -68,7 +68,9 @@ class MeshBackends:
         return self._by_profile[profile]
 
     @asynccontextmanager
-    async def listen(self, how: Listening, from_sample: int) -> AsyncIterator[Microphone]:
+    async def listen(
+        self, how: Listening, from_sample: int, epoch: int = 1
+    ) -> AsyncIterator[Microphone]:
         microphone = MeshMicrophone(
             self._hearing(),
             how,
@@ -76,6 +78,7 @@ class MeshBackends:
             self._patience_s,
             self._profile.stt,
             f"{secrets.token_hex(4)}.",
+            epoch,
         )
         try:
             yield microphone

@@ -75,7 +75,7 @@ class Connection:
         self._ws, self._facts, self._limits, self.hang_up = ws, facts, limits, hang_up
         kept.keep_fact, kept.lost = facts.keep, self._lost
         self._outbox = Outbox(self._delivery.sent)
-        self._ears = Ears(stage.backends, limits.stt_idle_s)
+        self._ears = Ears(stage.backends, limits.stt_idle_s, kept.epoch)
         self._tools = Tools(stage.backends)
         self._words = Words(stage.backends, stage.queue, self.take, self.start)
         self._replies = Replies(stage)

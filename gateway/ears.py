@@ -48,12 +48,13 @@ class Ears:
     unloaded stream adds no delay and a loaded one batches itself."""
 
     __slots__ = (
-        "_backends", "_bytes", "_commands", "_how", "_idle_s", "_others", "_room",
+        "_backends", "_bytes", "_commands", "_epoch", "_how", "_idle_s", "_others", "_room",
         "_sample", "_wake",
     )  # fmt: skip
 
-    def __init__(self, backends: Backends, idle_s: float) -> None:
-        self._backends, self._idle_s = backends, idle_s
+    def __init__(self, backends: Backends, idle_s: float, epoch: int = 1) -> None:
+        """`epoch`: of the session's owner, which we are."""
+        self._backends, self._idle_s, self._epoch = backends, idle_s, epoch
         self._how = do.Listening(None)
         self._commands: deque[Command] | tuple[()] = ()
         """Those that wait; () before the first sound, since an empty deque takes 760 bytes."""
@@ -112,7 +113,7 @@ class Ears:
         while self._commands and isinstance(self._commands[0], do.Listen | do.HearFrom):
             self._next()
         async with (
-            self._backends.listen(self._how, self._sample) as microphone,
+            self._backends.listen(self._how, self._sample, self._epoch) as microphone,
             asyncio.TaskGroup() as tasks,
         ):
             listening = tasks.create_task(self._hear(microphone, report, later), name="listen")

@@ -14,7 +14,7 @@ from gateway.backends import News
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import RATE_HZ
-from gateway.recognition import endpointing, ms, opening, recognition, transcribed
+from gateway.recognition import attempt_of, endpointing, ms, opening, recognition, transcribed
 from gateway.replay import Replay
 from gateway.rescue import Rescue
 from gateway.streams import Dial, Stream
@@ -43,12 +43,14 @@ class MeshMicrophone:
         patience_s: float,
         model: str = "",
         tag: str = "",
+        epoch: int = 0,
     ) -> None:
         """
         Args:
             dial: Opens a stream; nothing is sent on it yet.
             patience_s: How long recognition may be away before iterating raises.
             tag: See `Utterances`.
+            epoch: See `Backends.listen`.
         """
         self._dial, self._how, self._patience_s, self._model = dial, how, patience_s, model
         self._call: Call | None = None
@@ -60,7 +62,7 @@ class MeshMicrophone:
         self._replay = Replay(from_sample)
         self._sample = self._credit = from_sample
         self._room = asyncio.Event()
-        self._attempt = 0
+        self._attempt, self._epoch = 0, epoch
         self._chunk = 0
         self._utterances = Utterances(tag, from_sample)
         self._rescue = Rescue(self._utterances, self._replay.audio)
@@ -195,7 +197,8 @@ class MeshMicrophone:
         if self._attempt > 1:
             self._utterances.hear_again()
         self._call = call = self._dial()
-        config = opening(self._how, self._model, self._attempt, self._replay.first_sample)
+        attempt = attempt_of(self._epoch, self._attempt)
+        config = opening(self._how, self._model, attempt, self._replay.first_sample)
         await call.write(pb.StreamingRecognizeRequest(config=config))
         self._is_open = True
         await self._write()

@@ -15,6 +15,8 @@ FORMAT = common_pb2.AudioFormat(
     encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=RATE_HZ, channels=1
 )
 
+_ATTEMPTS, _MOST_EPOCHS = 1 << 12, (1 << 20) - 1  # together 32 bits
+
 _PLACES = {
     "near_field": pb.MICROPHONE_PLACE_NEAR_FIELD,
     "far_field": pb.MICROPHONE_PLACE_FAR_FIELD,
@@ -61,6 +63,12 @@ def endpointing(how: Listening) -> pb.EndpointingConfig:
         ends.mode = pb.ENDPOINTING_MODE_SEMANTIC_VAD
         ends.eagerness = _EAGERNESS[vad.eagerness]
     return ends
+
+
+def attempt_of(epoch: int, n: int) -> int:
+    """What a worker that has other streams of the session tells the newest by: the stream number
+    `n` of an owner. One that fell asleep may have left a stream open."""
+    return min(epoch, _MOST_EPOCHS) * _ATTEMPTS + min(n, _ATTEMPTS - 1)
 
 
 def opening(

@@ -197,7 +197,9 @@ class FakeBackends:
         return self
 
     @asynccontextmanager
-    async def listen(self, how: Listening, from_sample: int) -> AsyncIterator[FakeMicrophone]:
+    async def listen(
+        self, how: Listening, from_sample: int, epoch: int = 1
+    ) -> AsyncIterator[FakeMicrophone]:
         self.open_streams += 1
         try:
             yield FakeMicrophone(how, from_sample, self.words, self.deaf)

@@ -84,7 +84,9 @@ class ScriptedBackends:
         return self
 
     @asynccontextmanager
-    async def listen(self, how: Listening, from_sample: int) -> AsyncIterator[ScriptedMicrophone]:
+    async def listen(
+        self, how: Listening, from_sample: int, epoch: int = 1
+    ) -> AsyncIterator[ScriptedMicrophone]:
         yield ScriptedMicrophone(self._hearing)
 
     async def transcribe(self, pcm: bytes, how: Listening) -> str:

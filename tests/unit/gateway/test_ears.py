@@ -30,7 +30,9 @@ class Mesh:
         self.changed = asyncio.Event()
 
     @asynccontextmanager
-    async def listen(self, how: do.Listening, from_sample: int) -> AsyncIterator[Mesh]:
+    async def listen(
+        self, how: do.Listening, from_sample: int, epoch: int = 1
+    ) -> AsyncIterator[Mesh]:
         self.opened.append((how, from_sample))
         self.open += 1
         try:
@@ -101,7 +103,9 @@ class Backends:
         self._mesh = mesh
 
     @asynccontextmanager
-    async def listen(self, how: do.Listening, from_sample: int) -> AsyncIterator[Line]:
+    async def listen(
+        self, how: do.Listening, from_sample: int, epoch: int = 1
+    ) -> AsyncIterator[Line]:
         async with self._mesh.listen(how, from_sample):
             yield Line(self._mesh)
 

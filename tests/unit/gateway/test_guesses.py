@@ -191,7 +191,7 @@ class Seems(FakeBackends):
         self.seems = seems
 
     @asynccontextmanager
-    async def listen(self, how, from_sample):
+    async def listen(self, how, from_sample, epoch=1):
         async with super().listen(how, from_sample) as microphone:
             put = microphone._signals.put_nowait
 

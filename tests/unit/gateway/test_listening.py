@@ -7,6 +7,7 @@ import pytest
 
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
+from gateway.recognition import attempt_of
 from mesh.errors import Unavailable
 from ovos.stt.v1 import stt_pb2 as pb
 from tests.clock import Clock
@@ -33,7 +34,7 @@ async def test_the_stream_says_whose_it_is_and_how_to_listen():
         await heard.until(lambda: bool(heard.news))
     config = calls[0].requests[0].config
     assert (config.session.tenant_id, config.session.session_id) == ("acme", "sess_1")
-    assert (config.session.attempt, config.resume_from_sample) == (1, 24_000)
+    assert (config.session.attempt, config.resume_from_sample) == (attempt_of(1, 1), 24_000)
     assert (config.audio_format.sample_rate_hz, config.audio_format.channels) == (24_000, 1)
     assert (config.recognition.language_code, config.recognition.prompt) == ("de", "names")
     assert config.endpointing.mode == pb.ENDPOINTING_MODE_SERVER_VAD
@@ -176,7 +177,7 @@ async def test_a_broken_stream_is_replaced_and_hears_again_what_was_not_acknowle
         await heard.microphone.hear(FRAME)
         await heard.until(lambda: len(heard.news) == 3)
     config = calls[1].requests[0].config
-    assert (config.session.attempt, config.resume_from_sample) == (2, 480)
+    assert (config.session.attempt, config.resume_from_sample) == (attempt_of(1, 2), 480)
     assert [(c.sequence, c.first_sample) for c in audio(calls[1])] == [
         (1, 480),
         (2, 960),

@@ -5,7 +5,7 @@ import pytest
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from gateway.realtime.settings import NoiseReduction, SemanticVad, ServerVad
-from gateway.recognition import endpointing, opening, recognition, transcribed
+from gateway.recognition import attempt_of, endpointing, opening, recognition, transcribed
 from mesh import log as logs
 from ovos.stt.v1 import stt_pb2 as pb
 
@@ -91,3 +91,10 @@ def test_a_session_stream_begins_with_whose_it_is_and_where():
     assert (config.session.attempt, config.resume_from_sample) == (2, 480)
     assert (config.recognition.model, config.recognition.language_code) == ("base.en", "de")
     assert config.interim_results
+
+
+def test_a_later_owner_and_a_later_stream_are_newer_and_fit_the_wire():
+    attempts = [attempt_of(0, 1), attempt_of(0, 2), attempt_of(1, 1), attempt_of(1, 9000)]
+    assert attempts == sorted(set(attempts))
+    assert attempt_of(1, 10_000) < attempt_of(2, 1)
+    assert attempt_of(1 << 40, 1 << 40) < 1 << 32
