@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -57,9 +57,10 @@ class Delivery:
         event = parcel.event
         if isinstance(event, asyncio.Task):
             event = await event
+        messages = [] if parcel.to else self._messages(event, parcel)
+        # Last, and nothing in between: whoever falls asleep here says too much when it wakes up.
         await self._kept.until(parcel.after)
-        if not parcel.to:
-            await self._tell(event, parcel)
+        await self._tell(messages)
         self._kept.was_sent(parcel.seq, event, parcel.played)
         self._audience.tell(event, parcel.ids(), parcel.to)
 
@@ -72,10 +73,11 @@ class Delivery:
         event = parcel.event
         if not isinstance(event, AudioDelta) or self._unsent() > MOST_UNSENT:
             return False  # who waits for the client finds out whether it reads
+        messages = self._messages(event, parcel)
         if not self._kept.has(parcel.after):
             return False
         try:
-            for message in self._messages(event, parcel):
+            for message in messages:
                 self._push(message)
         except ConnectionError:
             return False  # who sends it again will see
@@ -93,8 +95,8 @@ class Delivery:
         else:
             raise AssertionError("the transport had room")
 
-    async def _tell(self, event: ServerEvent, parcel: Parcel) -> None:
-        for message in self._messages(event, parcel):
+    async def _tell(self, messages: list[bytes]) -> None:
+        for message in messages:
             try:
                 async with asyncio.timeout(SEND_S):
                     await self._ws.send_str(message.decode())
@@ -104,8 +106,9 @@ class Delivery:
                 raise ClientGone from None
             self._out.inc()
 
-    def _messages(self, event: ServerEvent, parcel: Parcel) -> Iterator[bytes]:
-        for message in self._dialect.encode(event, parcel.ids()):
-            if self._conformance is not None:
+    def _messages(self, event: ServerEvent, parcel: Parcel) -> list[bytes]:
+        messages = list(self._dialect.encode(event, parcel.ids()))
+        if self._conformance is not None:
+            for message in messages:
                 self._conformance.check(message)
-            yield message
+        return messages
