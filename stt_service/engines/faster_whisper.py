@@ -15,8 +15,8 @@ Why not on few cores (seconds an utterance of 26 tokens, int8, two cores of an E
              10                     0.24    0.06             0.78    0.15
 
 Encoding uses both cores whatever the batch is; decoding reads all weights for each token,
-once for all. Together that is a tenth to a fifth more utterances a second, and each takes as
-long as all of its batch: whoever speaks alone would wait for others. On a GPU, and on many
+once for all. Together that is a tenth more utterances a second at best (base at 10: fewer), and
+each takes as long as all of its batch: whoever speaks alone would wait for others. On a GPU, and on many
 cores, one utterance leaves most of the hardware idle.
 """
 

@@ -87,9 +87,10 @@ async def until_up(http: aiohttp.ClientSession, stack: Stack, n: int, limit_s: f
 
 
 async def have_equal_shares(http: aiohttp.ClientSession, stack: Stack) -> bool:
-    """Whether nobody's share still grows."""
+    """Whether nobody's share still grows. Those that came up together have the same all the
+    while, and few points on the ring: so it must be that of the places that nobody has."""
     weights = await per_place(http, stack, "weight")
-    return len({weights[place] for place in await ups(http, stack)}) == 1
+    return {weights[place] for place in await ups(http, stack)} == {max(weights.values())}
 
 
 async def until_idle(http: aiohttp.ClientSession, stack: Stack) -> None:
