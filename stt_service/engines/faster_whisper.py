@@ -16,8 +16,8 @@ Why not on few cores (seconds an utterance of 26 tokens, int8, two cores of an E
 
 Encoding uses both cores whatever the batch is; decoding reads all weights for each token,
 once for all. Together that is a tenth more utterances a second at best (base at 10: fewer), and
-each takes as long as all of its batch: whoever speaks alone would wait for others. On a GPU, and on many
-cores, one utterance leaves most of the hardware idle.
+each takes as long as all of its batch: whoever speaks alone would wait for others. On a GPU,
+and on many cores, one utterance leaves most of the hardware idle.
 """
 
 from __future__ import annotations
