@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from gateway import draining, handshake, metrics, models, prompts, revocation
 from gateway.allowance import Allowance, LocalAllowance, SameForAll
 from gateway.auth import DOORMAN, Doorman, Keyring
-from gateway.backends import Backends
+from gateway.backends import Backends, TurnQueue
 from gateway.client_secrets import RedisSecrets, Secrets
 from gateway.clients import MeshBackends
 from gateway.config import Config
@@ -31,7 +31,7 @@ from gateway.messages import Messages
 from gateway.models import Models
 from gateway.opening import Opener
 from gateway.pacer import Wheel
-from gateway.queued_turns import MeshTurns, TurnQueue
+from gateway.queued_turns import MeshTurns
 from gateway.recorder import Recorder
 from gateway.redis_allowance import RedisAllowance
 from gateway.relay import Relay

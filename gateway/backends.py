@@ -11,6 +11,7 @@ from gateway.realtime.effects import Listening, StartReply
 from gateway.realtime.settings import McpTool
 from gateway.realtime.signals import (
     Hearing,
+    NotTranscribed,
     ReplyAudio,
     ReplyCall,
     ReplyCallDone,
@@ -18,10 +19,12 @@ from gateway.realtime.signals import (
     ReplyEnded,
     ReplyText,
     ReplyTiming,
+    Transcribed,
 )
 
 Thought = ReplyText | ReplyCall | ReplyCallDone | ReplyEnded
 Sound = ReplyAudio | ReplyTiming | ReplyDegraded
+Words = Transcribed | NotTranscribed
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +185,26 @@ class Backends(Protocol):
 
         Raises:
             MeshError: it could not be called.
+        """
+
+
+class TurnQueue(Protocol):
+    """Where utterances wait for recognition."""
+
+    @property
+    def patience_s(self) -> float:
+        """How long one may wait."""
+
+    def with_model(self, model: str) -> Self:
+        """The same queue, for a session that this model recognises; empty leaves it open."""
+
+    async def put(self, utterance: str, pcm: bytes, how: Listening) -> Words | None:
+        """Queue an utterance (PCM16 LE mono 24 kHz) of the session that is being served.
+
+        Returns:
+            What became of it, if that is known already.
+
+        Raises:
+            Overloaded: there is no room.
+            Unavailable: the queue is away.
         """

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
-from typing import Protocol, Self
 
+from gateway.backends import Words
 from gateway.generation import session_ref
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
@@ -20,42 +20,6 @@ from mesh.errors import Unavailable
 from mesh.stream import stop_if_cancelled
 from mesh.turns import MOST_BYTES, OVER, PIECE_BYTES, Turn, Turns
 from ovos.stt.v1 import stt_pb2 as pb
-
-Words = sig.Transcribed | sig.NotTranscribed
-
-
-class TurnQueue(Protocol):
-    """Where utterances wait for recognition."""
-
-    @property
-    def patience_s(self) -> float:
-        """How long one may wait."""
-
-    def with_model(self, model: str) -> Self:
-        """The same queue, for a session that this model recognises; empty leaves it open."""
-
-    async def put(self, utterance: str, pcm: bytes, how: Listening) -> Words | None:
-        """Queue an utterance (PCM16 LE mono 24 kHz) of the session that is being served.
-
-        Returns:
-            What became of it, if that is known already.
-
-        Raises:
-            Overloaded: there is no room.
-            Unavailable: the queue is away.
-        """
-
-
-class NoTurns:
-    """No queue."""
-
-    patience_s = 0.0
-
-    def with_model(self, model: str) -> Self:
-        return self
-
-    async def put(self, utterance: str, pcm: bytes, how: Listening) -> Words | None:
-        raise Unavailable("there is no queue", tier="stt")
 
 
 class MeshTurns:

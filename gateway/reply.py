@@ -11,9 +11,8 @@ from typing import Protocol
 
 from gateway import metrics
 from gateway.aloud import Aloud
-from gateway.backends import Backends, Thought
+from gateway.backends import Backends, Thought, TurnQueue
 from gateway.pacer import Wheel
-from gateway.queued_turns import TurnQueue
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import StartReply
 from gateway.realtime.refusals import CLIENT_ERROR, SERVER_ERROR

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from gateway.allowance import Allowance
 from gateway.auth import Doorman
-from gateway.backends import Backends
+from gateway.backends import Backends, TurnQueue
 from gateway.client_secrets import Secrets
 from gateway.config import Config
 from gateway.connect_limit import ConnectLimit
@@ -19,7 +19,6 @@ from gateway.lobby import Lobby
 from gateway.models import Models
 from gateway.opening import Opener
 from gateway.pacer import Wheel
-from gateway.queued_turns import TurnQueue
 from gateway.recorder import Recorder
 from gateway.sessions.keeper import Keeper
 from gateway.sideband import Sidebands

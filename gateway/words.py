@@ -10,8 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway import metrics
-from gateway.backends import Backends, Unheard
-from gateway.queued_turns import NoTurns, TurnQueue
+from gateway.backends import Backends, TurnQueue, Unheard
 from gateway.realtime import effects as do
 from gateway.realtime import signals as sig
 from gateway.realtime.settings import RATE_HZ
@@ -41,7 +40,7 @@ class Words:
             tell: Is told the words.
             start: Starts a task that lasts no longer than the session.
         """
-        self._backends, self._queue = backends, queue or NoTurns()
+        self._backends, self._queue = backends, queue
         self._tell, self._start = tell, start
         self._late: set[str] | tuple[()] = ()  # most sessions have none
         self._room: asyncio.Semaphore | None = None  # most sessions have no recordings
@@ -98,6 +97,8 @@ class Words:
         """
         queue, utterance = self._queue, unheard.utterance
         try:
+            if queue is None:
+                raise Unavailable("there is no queue", tier="stt")
             known = await queue.put(utterance, unheard.pcm, how)
         except MeshError as error:
             log.warning("utterance not queued", extra={"reason": error.detail})

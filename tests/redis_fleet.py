@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -112,7 +113,7 @@ class Node:
         return False
 
 
-class Fleet:
+class Fleet(ABC):
     """Nodes of which some are primaries."""
 
     url: str
@@ -120,11 +121,13 @@ class Fleet:
     others: list[Node]
     """Processes without data."""
 
+    @abstractmethod
     def primary_of(self, key: str) -> Node:
-        raise NotImplementedError
+        """The node that takes writes of a key."""
 
+    @abstractmethod
     def is_whole(self) -> bool:
-        raise NotImplementedError
+        """Whether all are there, and have found each other."""
 
     def heal(self) -> None:
         """Start what was killed, wake what hangs, and wait until all is as it should be."""

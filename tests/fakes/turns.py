@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from gateway.queued_turns import Words
+from gateway.backends import Words
 from gateway.realtime.effects import Listening
 from mesh.errors import MeshError
 

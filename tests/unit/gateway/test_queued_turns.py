@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.queued_turns import MeshTurns, NoTurns, id_of, words_of
+from gateway.queued_turns import MeshTurns, id_of, words_of
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import Listening
 from mesh import log as logs
@@ -66,11 +66,6 @@ async def test_what_may_not_wait_is_not_queued(redis, patience_s, n_bytes):
     with pytest.raises(Unavailable):
         await MeshTurns(Turns(redis), "in", patience_s).put("u1", bytes(n_bytes), HOW)
     assert await redis.xlen(STREAM) == 0
-
-
-async def test_without_a_queue_nothing_waits():
-    with pytest.raises(Unavailable):
-        await NoTurns().with_model("base.en").put("u1", SECOND, HOW)
 
 
 def test_other_names_are_other_turns():
