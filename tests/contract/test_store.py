@@ -15,7 +15,7 @@ from gateway.sessions.store import Found, Meta, Outcome, Store, Taken, Write
 from mesh.errors import Unavailable
 from tests.fakes.store import MemoryStore, World
 
-LIMIT_S = 10
+LIMIT_S = 30  # a lease whose answer was lost lasts 10 s
 TTL_S = 0.2
 SID = "sess_1"
 META = Meta(
