@@ -29,8 +29,8 @@ import uvloop
 from bench.speech_crowd import RATE_HZ, TEXT
 from bench.tts import Row
 from mesh.chain import Chain
-from mesh.threads import ModelThreads
-from tts_service.app import LOCK_S, load
+from mesh.threads import LOCK_S, ModelThreads
+from tts_service.app import load
 from tts_service.config import Config
 from tts_service.engine import Engine, Manner
 from tts_service.engines import ENGINES

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import grpc
 import uvloop
 
+from mesh.threads import LOCK_S
 from ovos.common.v1 import common_pb2
 from ovos.tts.v1 import tts_pb2 as pb
 from ovos.tts.v1 import tts_pb2_grpc
-from tts_service.app import LOCK_S, running
+from tts_service.app import running
 from tts_service.config import Config
 
 if TYPE_CHECKING:  # generic to the type checker only

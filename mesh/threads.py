@@ -1,19 +1,27 @@
 """Threads for model code, so that the event loop never waits for a model.
 
-Who comes next is decided when a thread is free, not before: see `fair_queue`. The pool is
+Who comes next is decided when a thread is free, not before: see `fair_queue`. The threads are
 given as many calls of `_next` as there are pieces of work, and each takes what comes first
 by then. So one whose work was cancelled, or taken by another, finds nothing to do.
+
+Why spare threads come before the others with the processor, too: a crowd that keeps every core
+busy makes all else take several times as long, the event loop included. Where there are spare
+ones, the others are the last that the operating system lets run (on Linux, where a thread can
+say so).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
@@ -25,6 +33,11 @@ from mesh.utilisation import Utilisation
 T = TypeVar("T")
 
 ANY_TURN = Turn()
+NICE = 10  # a tenth of the weight of others on a busy core
+LOCK_S = 0.0002
+"""`sys.setswitchinterval` of a process with model threads: how long one that wants Python's lock
+lets another keep it. A piece of speech takes it some ten times, and beside a busy event loop each
+could take the default of 5 ms: 120 ms until the first audio of a clause instead of 3 (eSpeak)."""
 
 
 class ModelThreads:
@@ -43,7 +56,10 @@ class ModelThreads:
         """
         self._name, self._threads = name, threads
         self._limit = threads + max_waiting
-        self._pool = ThreadPoolExecutor(threads + spare, thread_name_prefix=name)
+        yielding = _yield_to_others if spare else None
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=yielding)
+        self._spare = ThreadPoolExecutor(spare, f"{name}-spare") if spare else None
+        self._spare_free = spare
         self._running: Counter[str] = Counter()
         self._queue = FairQueue[_Call]()
         self._use = Utilisation(threads, time.monotonic())
@@ -112,12 +128,15 @@ class ModelThreads:
         await asyncio.get_running_loop().run_in_executor(None, self._shut_down)
 
     def _shut_down(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        pools = [pool for pool in (self._spare, self._pool) if pool is not None]
+        for pool in pools:
+            pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             dropped = list(iter(self._queue.pop, None))
         for call in dropped:
             call.future.cancel()
-        self._pool.shutdown(wait=True)
+        for pool in pools:
+            pool.shutdown(wait=True)
 
     def _submit(self, turn: Turn, work: Callable[..., T], *args: object) -> Future[T]:
         future = Future[T]()
@@ -131,30 +150,51 @@ class ModelThreads:
             place = self._queue.push(call, turn)
         future.add_done_callback(lambda _: self._release(place))
         try:
-            self._pool.submit(self._next)
+            if self._spare is not None:
+                self._spare.submit(self._next, is_spare=True)
+            self._pool.submit(self._next, is_spare=False)
         except RuntimeError as error:  # shut down
             future.cancel()
             raise Unavailable(f"{self._name}: closed") from error
         return future
 
-    def _next(self) -> None:
+    def _next(self, *, is_spare: bool) -> None:
         """Do what comes next, and what had to wait until its tenant had less at work."""
-        while (call := self._begun()) is not None:
+        call = self._begun(is_spare)
+        while call is not None:
             result = call.run() if call.future.set_running_or_notify_cancel() else None
-            with self._lock:
-                self._use.ended(time.monotonic())
-                self._running[call.tenant] -= 1
-                self._running += Counter()  # drops who has none
+            call = self._begun(is_spare, ended=call)
             if result is not None:
                 result()
 
-    def _begun(self) -> _Call | None:
+    def _begun(self, is_spare: bool, ended: _Call | None = None) -> _Call | None:
+        """The next one. In one go with the end of the last: a tenant who has more waiting is
+        never one that has nothing at work."""
         with self._lock:
-            call = self._queue.pop(lambda one: self._running[one.tenant] < self._threads)
+            now_s = time.monotonic()
+            if ended is not None:
+                self._use.ended(now_s)
+                self._spare_free += is_spare
+                self._running[ended.tenant] -= 1
+                self._running += Counter()  # drops who has none
+            call = self._queue.pop(partial(self._may_begin, is_spare))
             if call is not None:
                 self._running[call.tenant] += 1
-                self._use.began(time.monotonic())
+                self._spare_free -= is_spare
+                self._use.began(now_s)
+            left = len(self._queue) if call is not None or ended is not None else 0
+        if left and self._spare is not None:  # what they left for us, or we for them
+            others, n = (self._pool, min(left, self._threads)) if is_spare else (self._spare, 1)
+            with suppress(RuntimeError):  # shut down
+                for _ in range(n):
+                    others.submit(self._next, is_spare=not is_spare)
         return call
+
+    def _may_begin(self, is_spare: bool, call: _Call) -> bool:
+        n_running = self._running[call.tenant]
+        if is_spare:
+            return not n_running and self._spare_free > 0
+        return n_running < self._threads and (n_running > 0 or not self._spare_free)
 
     def _release(self, place: Place[_Call]) -> None:
         with self._lock:
@@ -220,6 +260,12 @@ class _Stream(Generic[T]):
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
+
+
+def _yield_to_others() -> None:
+    """Let all else on this machine go before this thread."""
+    if sys.platform == "linux":  # elsewhere it is of the whole process
+        os.nice(NICE)
 
 
 def _call(work: Callable[..., T], *args: object) -> T:

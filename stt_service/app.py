@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from mesh.health import Load
 from mesh.redis import connect
 from mesh.registration import Listing
 from mesh.serve import Server, run
+from mesh.threads import LOCK_S
 from mesh.turns import Turns
 from ovos.stt.v1 import stt_pb2 as pb
 from ovos.stt.v1 import stt_pb2_grpc
@@ -154,6 +156,7 @@ async def serve(config: Config) -> None:
     Raises:
         SystemExit: nothing can be heard with; the log says why.
     """
+    sys.setswitchinterval(LOCK_S)
     listing = Listing(config.redis_url, config.advertised_address)
     await run(running(config), config.host, config.metrics_port, listing=listing)
 

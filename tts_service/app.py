@@ -12,7 +12,7 @@ from mesh.chain import Chain
 from mesh.health import Load
 from mesh.registration import Listing
 from mesh.serve import Server, run
-from mesh.threads import ModelThreads
+from mesh.threads import LOCK_S, ModelThreads
 from ovos.tts.v1 import tts_pb2_grpc
 from tts_service import metrics
 from tts_service.config import Config
@@ -24,11 +24,6 @@ from tts_service.servicer import TtsServicer
 from tts_service.worker import Worker, warm_up
 
 SERVICE = "ovos.tts.v1.TtsService"
-
-# How long a thread that wants Python's lock lets another one keep it. A piece of speech takes
-# the lock some ten times, and beside a busy event loop each could take Python's default of
-# 5 ms: 120 ms until the first audio of a clause instead of 3, measured with eSpeak.
-LOCK_S = 0.0002
 
 
 def load(config: Config, levels: Levels) -> Chain[Engine]:

@@ -2,14 +2,18 @@ import asyncio
 import contextvars
 import gc
 import itertools
+import os
+import random
+import sys
 import threading
+import time
 from contextlib import aclosing
 
 import pytest
 
 from mesh.errors import Overloaded, Unavailable
 from mesh.fair_queue import Turn
-from mesh.threads import ModelThreads
+from mesh.threads import NICE, ModelThreads
 
 LIMIT_S = 5
 
@@ -124,6 +128,53 @@ async def test_a_spare_thread_is_for_tenants_with_nothing_at_work(gate):
         assert ran == ["few"], "though the others came first"
         gate.may_end.set()
     assert ran == ["few", 0, 1, 2]
+    await threads.close()
+
+
+async def test_who_is_left_by_a_spare_thread_is_for_the_others():
+    """Several tenants with nothing at work come at once: each wants the spare one."""
+    threads = ModelThreads("model", threads=2, max_waiting=9, spare=1)
+    all_there = threading.Barrier(3, timeout=20)
+    async with asyncio.TaskGroup() as tasks:
+        for tenant in ("one", "two", "three"):
+            tasks.create_task(threads.run(all_there.wait, turn=Turn(tenant=tenant)), name=tenant)
+    await threads.close()
+
+
+async def test_nobody_is_forgotten_whoever_comes_when():
+    threads = ModelThreads("model", threads=3, max_waiting=1000, spare=1)
+    chance = random.Random(1)
+    ran: list[int] = []
+
+    def work(n: int) -> None:
+        time.sleep(chance.random() / 2000)
+        ran.append(n)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        for n in range(600):
+            turn = Turn(tenant=chance.choice("aaaabc"))
+            tasks.create_task(threads.run(work, n, turn=turn), name=str(n))
+            if chance.random() < 0.1:
+                await asyncio.sleep(0.001)
+    assert sorted(ran) == list(range(600))
+    assert (threads.busy, threads.waiting) == (0, 0)
+    await threads.close()
+
+
+async def test_where_there_is_a_spare_thread_the_others_are_the_last_to_run(gate):
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    threads = ModelThreads("model", threads=1, max_waiting=9, spare=1)
+    usual = niceness()
+    many = Turn(tenant="many")
+    async with asyncio.TaskGroup() as tasks:
+        assert await threads.run(niceness, turn=many) == usual, "nobody else was there"
+        tasks.create_task(threads.run(gate, turn=Turn(tenant="on the spare one")), name="work")
+        await gate.began.wait()
+        last = usual + NICE if sys.platform == "linux" else usual
+        assert await threads.run(niceness, turn=many) == min(last, 19)
+        gate.may_end.set()
     await threads.close()
 
 
