@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -159,8 +160,9 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if asked.flood:
-            print(asyncio.run(flood.bench(Path(folder), flood.Asked.of(asked))).text())
-            return
+            report = asyncio.run(flood.bench(Path(folder), flood.Asked.of(asked)))
+            print(report.text())
+            sys.exit("\n".join(report.faults()) or None)
         print(f"{os.cpu_count()} cores; utterances of {UTTERANCE_S:g} s and 25 tokens")
         for name in asked.models:
             print(f"\nWhisper {name}, utterances a second")
