@@ -269,6 +269,7 @@ def _mesh(
         tasks,
         patience_s=config.stt_patience_s,
         tts_patience_s=config.tts_patience_s,
+        llm_patience_s=config.llm_patience_s,
         llm_timeout_s=config.llm_timeout_s,
     )
     return backends, pools

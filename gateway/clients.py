@@ -45,6 +45,7 @@ class MeshBackends:
         *,
         patience_s: float,
         tts_patience_s: float,
+        llm_patience_s: float,
         llm_timeout_s: float,
     ) -> None:
         """
@@ -52,12 +53,13 @@ class MeshBackends:
             pools: Of stt, tts and llm.
             patience_s: How long a microphone waits for recognition to come back.
             tts_patience_s: How long a reply waits for synthesis to come back.
+            llm_patience_s: How long a reply waits for the language tier to come back.
             llm_timeout_s: Deadline of one reply.
         """
         self.stt, self.tts, self.llm = pools
         self._tasks = tasks
         self._patience_s, self._llm_timeout_s = patience_s, llm_timeout_s
-        self._tts_patience_s = tts_patience_s
+        self._tts_patience_s, self._llm_patience_s = tts_patience_s, llm_patience_s
         self._profile = Profile()
         self._by_profile: dict[Profile, MeshBackends] = {}  # of the operator: they are few
 
@@ -118,7 +120,7 @@ class MeshBackends:
             lambda worker: worker.stub(LlmStub).Generate(timeout=timeout_s, metadata=metadata()),
             self._tasks,
         )
-        thinking = Thinking(dial, generation(start, self._profile))
+        thinking = Thinking(dial, generation(start, self._profile), self._llm_patience_s)
         try:
             await thinking.begin()
             yield aiter(thinking)

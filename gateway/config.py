@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mesh.redis import Url
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -41,8 +43,8 @@ class Config:
     llm_target: tuple[str, ...] = ("127.0.0.1:50053",)
     """gRPC targets of the language tier."""
 
-    redis_url: str = field(
-        default="redis://127.0.0.1:6379/0", metadata={"env": "REDIS_URL", "secret": True}
+    redis_url: Url = field(
+        default=Url("redis://127.0.0.1:6379/0"), metadata={"env": "REDIS_URL", "secret": True}
     )
     """Redis that keeps sessions, limits and facts: `redis://host:port/0`, `rediss://…` over TLS,
     `redis+sentinel://host:26379,host:26379/name/0` or `redis+cluster://host:port,host:port`."""
@@ -147,6 +149,9 @@ class Config:
 
     tts_patience_s: float = field(default=3.0, metadata={"ge": 0})
     """How long a reply waits for synthesis to come back before it fails."""
+
+    llm_patience_s: float = field(default=3.0, metadata={"ge": 0})
+    """How long a reply waits for the language tier to come back when its process is gone."""
 
     llm_timeout_s: float = field(default=30.0, metadata={"ge": 1})
     """How long the language tier may take for one reply, all in all."""

@@ -20,7 +20,7 @@ import grpc
 
 from gateway import metrics
 from mesh.dial import Link
-from mesh.errors import Broken, MeshError, Unavailable, from_rpc
+from mesh.errors import Broken, Gone, MeshError, Unavailable, from_rpc
 from mesh.pool import Pool
 from mesh.worker import Worker
 
@@ -138,7 +138,7 @@ class Stream(Generic[Req, Res]):
             return self._lost
         if self._ended_by is not None:
             return self._ours(self._ended_by)
-        return Unavailable(f"the stream has ended: {type(error).__name__}", tier=self._link.tier)
+        return Gone(f"the stream has ended: {type(error).__name__}", tier=self._link.tier)
 
     def _tell(self, error: MeshError) -> MeshError:
         """Count a failure of the call against the peer, once, wherever it shows first."""
@@ -155,7 +155,7 @@ class Stream(Generic[Req, Res]):
         if not isinstance(error, grpc.aio.AioRpcError):
             return Broken("reading the stream failed", tier=self._link.tier)
         if error.details() == _LOST_STATUS:
-            return Unavailable("the stream ended while it was written to", tier=self._link.tier)
+            return Gone("the stream ended while it was written to", tier=self._link.tier)
         return from_rpc(error, self._link.tier)
 
     async def _read(self) -> None:

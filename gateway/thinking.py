@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from gateway.backends import Thought
 from gateway.realtime import signals as sig
 from gateway.streams import Dial, Stream
 from mesh import errors
-from mesh.errors import Broken, MeshError
+from mesh.errors import Broken, Draining, Gone, MeshError
 from ovos.llm.v1 import llm_pb2 as llm
 
 _INCOMPLETE = {
     llm.FINISH_REASON_LENGTH: "max_output_tokens",
     llm.FINISH_REASON_CONTENT_FILTER: "content_filter",
 }
+MOST_BROKEN = 3
+"""Workers that may die in the middle of one reply: it may be what kills them."""
+_AGAIN_S = 0.2
 
 
 class Thinking:
     """Asks one worker and, if that cannot begin or dies, another one at once, which goes on behind
-    what was written. Iterate it for the thoughts; `stop` it in a `finally`.
+    what was written. If there is no other one, it is waited for: who restarts is soon there again.
+    Iterate it for the thoughts; `stop` it in a `finally`.
 
     What has called a tool is not gone on with: the tool might be called twice.
     """
 
     def __init__(
-        self, dial: Dial[llm.GenerateRequest, llm.GenerateResponse], config: llm.GenerationConfig
+        self,
+        dial: Dial[llm.GenerateRequest, llm.GenerateResponse],
+        config: llm.GenerationConfig,
+        patience_s: float,
     ) -> None:
-        self._dial, self._config = dial, config
+        """
+        Args:
+            patience_s: How long the tier may be away before iterating raises.
+        """
+        self._dial, self._config, self._patience_s = dial, config, patience_s
         self._stream: Stream[llm.GenerateRequest, llm.GenerateResponse] | None = None
         self._written: list[str] = []  # by this worker
         self._has_called = self._has_moved = False
+        self._away_since_s: float | None = None
+        self._broken = 0  # workers that died over it
 
     async def begin(self) -> None:
         """
         Raises:
             MeshError: nobody can be asked.
         """
-        try:
-            await self._ask()
-        except MeshError as error:
-            if not self._moves(error):
-                raise
-            await self._ask_another()
+        while True:
+            try:
+                return await self._ask()
+            except MeshError as error:
+                await self._rest(error)
 
     async def stop(self) -> None:
         if self._stream is not None:
@@ -52,7 +65,7 @@ class Thinking:
     async def __aiter__(self) -> AsyncIterator[Thought]:
         """
         Raises:
-            MeshError: the reply failed.
+            MeshError: the reply failed, or the tier has been away for longer than `patience_s`.
         """
         while True:
             assert self._stream is not None
@@ -62,29 +75,39 @@ class Thinking:
                     yield thought
                 return
             except MeshError as error:
-                if not self._moves(error):
-                    raise
-            await self._ask_another()
+                await self._rest(error)
+            await self.begin()
 
     def _note(self, thought: Thought) -> None:
         if isinstance(thought, sig.ReplyText):
             self._written.append(thought.delta)
-            self._has_moved = False
+            self._has_moved, self._away_since_s = False, None
         else:
             self._has_called = True
 
-    def _moves(self, error: MeshError) -> bool:
-        """Whether another worker is to be asked: one, until something more is written."""
-        may_move = not (self._has_called or self._has_moved)
-        self._has_moved = may_move and error.retryable and self._dial.has_other
-        return self._has_moved
-
-    async def _ask_another(self) -> None:
-        if self._stream is not None:
-            await self._stream.stop()
+    async def _rest(self, error: MeshError) -> None:
+        """Wait until it is time to ask again: at once if there is another worker, but only one
+        until something more is written. Raises the error if nobody is to be asked."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.stop()
+        self._broken += bool(self._written) and not isinstance(error, Draining)
+        if self._has_called or not error.retryable or self._broken >= MOST_BROKEN:
+            raise error
         self._config.already_written += "".join(self._written)
         self._written = []
-        await self._ask()
+        if self._dial.has_other and not self._has_moved:
+            self._has_moved = True
+            return
+        was_away = self._away_since_s is not None and stream is None
+        if not was_away and not isinstance(error, Gone | Draining):
+            raise error  # it is there, and says that it cannot
+        now_s = asyncio.get_running_loop().time()
+        if self._away_since_s is None:
+            self._away_since_s = now_s
+        if now_s - self._away_since_s >= self._patience_s:
+            raise error
+        await asyncio.sleep(_AGAIN_S)
 
     async def _ask(self) -> None:
         self._stream = self._dial()

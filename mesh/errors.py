@@ -3,6 +3,7 @@
 * MeshError
     * Unavailable: nobody answers, or the breaker is open. Try again later.
         * Draining: it is going away. Try again elsewhere, at once.
+        * Gone: its process is not there, or the way to it is not.
     * Overloaded: it answers, and is full. Try again later, or elsewhere.
     * TooSlow: the deadline passed.
     * Rejected: our request is wrong. Trying again cannot help.
@@ -91,6 +92,10 @@ class Draining(Unavailable):
     reason = pb.ERROR_CODE_WORKER_DRAINING
 
 
+class Gone(Unavailable):
+    """Never said by a peer: on the wire it is Unavailable."""
+
+
 class Overloaded(MeshError):
     retryable = True
     status = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -175,14 +180,16 @@ def to_status(error: MeshError) -> status_pb2.Status:
 def from_rpc(error: grpc.aio.AioRpcError, tier: str) -> MeshError:
     """What a failed call says, as one of ours."""
     kind = _BY_STATUS.get(error.code(), Broken)
-    retry_after_s, param, code = None, "", ""
+    retry_after_s, param, code, is_said = None, "", "", False
     for detail in _details(error):
         info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
         if detail.Unpack(info):
-            param, code = info.metadata.get("param", ""), info.metadata.get(CODE, "")
+            param, code, is_said = info.metadata.get("param", ""), info.metadata.get(CODE, ""), True
             kind = _BY_REASON.get(info.reason, kind)
         elif detail.Unpack(retry):
             retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
+    if kind is Unavailable and not is_said:  # gRPC itself found nobody
+        kind = Gone
     text = error.details() or error.code().name
     return kind(text, tier=tier, retry_after_s=retry_after_s, param=param, code=code)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ async def stack(openai, groq, tmp_path):
         "LLM_FIRST_TOKEN_TIMEOUT_S": str(PATIENT_S),
         "LLM_TOOLS": "to_millilitres",
         "LLM_TOOL_MAX_ROUNDS": "1",
+        "GATEWAY_LLM_PATIENCE_S": str(PATIENT_S),
         "PYTHONPATH": ":".join([installed(tmp_path / "site"), str(ROOT), str(ROOT / "proto")]),
     }
     tmp_path.chmod(0o711)
@@ -68,13 +70,32 @@ def installed(folder: Path) -> str:
     return str(folder)
 
 
-async def response(connection: Any) -> list[Any]:
+@contextlib.asynccontextmanager
+async def asked(stack, text: str) -> AsyncIterator[Any]:
+    """A connection on which an answer to that is being written."""
+    async with (
+        asyncio.timeout(2 * PATIENT_S),
+        stack.openai() as client,
+        client.realtime.connect(model="gpt-realtime") as connection,
+    ):
+        content = [{"type": "input_text", "text": text}]
+        item = {"type": "message", "role": "user", "content": content}
+        await connection.conversation.item.create(item=item)
+        await connection.response.create()
+        yield connection
+
+
+async def until(connection: Any, kind: str) -> list[Any]:
     events = []
     async for event in connection:
         events.append(event)
-        if event.type == "response.done":
+        if event.type == kind:
             return events
     raise AssertionError("the connection ended")
+
+
+def words(events: list[Any]) -> str:
+    return "".join(e.delta for e in events if e.type == "response.output_audio_transcript.delta")
 
 
 async def test_a_spoken_answer_has_its_tool_and_is_finished_by_the_next_provider(
@@ -85,24 +106,30 @@ async def test_a_spoken_answer_has_its_tool_and_is_finished_by_the_next_provider
             openai.model.reply = Reply(ANSWER, fault=Fault.STALL, pieces_first=6)
 
     openai.refuse = stall_with_the_result
-    async with (
-        asyncio.timeout(2 * PATIENT_S),
-        stack.openai() as client,
-        client.realtime.connect(model="gpt-realtime") as connection,
-    ):
-        content = [{"type": "input_text", "text": "how much milk are two cups"}]
-        item = {"type": "message", "role": "user", "content": content}
-        await connection.conversation.item.create(item=item)
-        await connection.response.create()
-        events = await response(connection)
+    async with asked(stack, "how much milk are two cups") as connection:
+        events = await until(connection, "response.done")
     done = events[-1].response
     assert done.status == "completed"
     [message] = done.output  # the client sees no call
     assert message.content[0].transcript == ANSWER
-    deltas = [e.delta for e in events if e.type == "response.output_audio_transcript.delta"]
-    assert "".join(deltas) == ANSWER
+    assert words(events) == ANSWER
     assert any(event.type == "response.output_audio.delta" for event in events)
-    asked = openai.bodies[-1]["messages"]
-    assert [m["content"] for m in asked if m["role"] == "tool"] == ["480 ml"]
+    sent = openai.bodies[-1]["messages"]
+    assert [m["content"] for m in sent if m["role"] == "tool"] == ["480 ml"]
     written = groq.bodies[0]["messages"][-2]
     assert (written["role"], written["content"]) == ("assistant", "Two cups are four hundred and")
+
+
+async def test_an_answer_outlives_the_only_language_worker(stack, openai):
+    openai.model.reply = Reply(ANSWER, fault=Fault.STALL, pieces_first=6)
+    async with asked(stack, "is that a lot of milk") as connection:
+        events = await until(connection, "response.output_audio_transcript.delta")
+        openai.model.reply = Reply(ANSWER)
+        stack.kill("llm_orchestrator")
+        events += await until(connection, "response.done")
+    done = events[-1].response
+    assert (done.status, words(events)) == ("completed", ANSWER)
+    assert done.output[0].content[0].transcript == ANSWER
+    assert len(openai.bodies) == 2
+    written = [m for m in openai.bodies[-1]["messages"] if m["role"] == "assistant"][-1]
+    assert ANSWER.startswith(written["content"])

@@ -322,6 +322,7 @@ async def serving(
     *,
     patience_s: float = 3.0,
     tts_patience_s: float = 3.0,
+    llm_patience_s: float = 0.0,
     llm_timeout_s: float = 10.0,
     workers: int = 1,
 ) -> AsyncIterator[tuple[MeshBackends, Tiers]]:
@@ -343,6 +344,7 @@ async def serving(
             limits = {
                 "patience_s": patience_s,
                 "tts_patience_s": tts_patience_s,
+                "llm_patience_s": llm_patience_s,
                 "llm_timeout_s": llm_timeout_s,
             }
             yield MeshBackends(pools, tasks, **limits), tiers

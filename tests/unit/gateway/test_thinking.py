@@ -5,11 +5,12 @@ import pytest
 
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import StartReply
-from mesh.errors import MeshError, Overloaded, Rejected, Unavailable
+from mesh.errors import Gone, MeshError, Overloaded, Rejected, Unavailable
 from tests.fakes.backends import FakeBackends
 from tests.fakes.mesh import Call, Script, serving
 
 ASKED = StartReply("resp_1", "", ())
+PATIENT_S = 30.0
 
 
 async def asked(call: Call) -> None:
@@ -31,10 +32,11 @@ async def answers(call: Call) -> None:
     await call.say(completed={})
 
 
-async def think(*scripts: Script, workers: int = 2):
+async def think(*scripts: Script, workers: int = 2, patience_s: float = 0.0):
     """What was thought, with what it failed, and which workers were asked."""
     thoughts, error = [], None
-    async with serving(FakeBackends(), workers=workers) as (backends, tiers):
+    one_mesh = serving(FakeBackends(), workers=workers, llm_patience_s=patience_s)
+    async with one_mesh as (backends, tiers):
         tiers.scripts = list(scripts)
         try:
             async with backends.think(ASKED) as thinking:
@@ -64,7 +66,7 @@ async def test_two_are_asked_at_most():
 
 async def test_without_another_one_the_failure_is_told():
     thoughts, error, workers = await think(fails(grpc.StatusCode.UNAVAILABLE), answers, workers=1)
-    assert (thoughts, type(error), workers) == ([], Unavailable, [0])
+    assert (thoughts, type(error), workers) == ([], Gone, [0])
 
 
 def writes(*texts: str, behind: str = "", ends: bool = False) -> Script:
@@ -99,8 +101,56 @@ async def test_an_answer_whose_worker_dies_is_gone_on_with_by_another_one():
 
 async def test_without_another_one_what_was_written_stays_and_the_failure_is_told():
     thoughts, error, workers = await think(writes("Hi"), workers=1)
-    assert (thoughts, type(error)) == ([sig.ReplyText("resp_1", "Hi")], Unavailable)
+    assert (thoughts, type(error)) == ([sig.ReplyText("resp_1", "Hi")], Gone)
     assert workers == [0]
+
+
+async def test_the_only_worker_may_come_back():
+    gone = fails(grpc.StatusCode.UNAVAILABLE)
+    thoughts, error, workers = await think(
+        gone,
+        gone,
+        writes("It ", "is "),
+        gone,
+        writes("late.", behind="It is ", ends=True),
+        workers=1,
+        patience_s=PATIENT_S,
+    )
+    assert error is None
+    assert [t.delta for t in thoughts[:-1]] == ["It ", "is ", "late."]
+    assert workers == [0] * 5
+
+
+async def test_patience_is_over_where_nobody_comes_back():
+    gone = fails(grpc.StatusCode.UNAVAILABLE)
+    thoughts, error, workers = await think(*[gone] * 30, workers=1, patience_s=0.3)
+    assert (thoughts, type(error)) == ([], Gone)
+    assert 1 < len(workers) < 10
+
+
+async def test_who_is_there_and_says_that_it_cannot_is_not_waited_for():
+    async def has_no_provider(call: Call) -> None:
+        await asked(call)
+        raise Unavailable("every provider failed")
+
+    thoughts, error, workers = await think(
+        has_no_provider, answers, workers=1, patience_s=PATIENT_S
+    )
+    assert (thoughts, type(error), workers) == ([], Unavailable, [0])
+
+
+async def test_an_answer_that_kills_whoever_writes_it_does_not_kill_them_all():
+    thoughts, error, workers = await think(
+        writes("a"),
+        writes("b", behind="a"),
+        writes("c", behind="ab"),
+        answers,
+        workers=1,
+        patience_s=PATIENT_S,
+    )
+    assert [t.delta for t in thoughts] == ["a", "b", "c"]
+    assert isinstance(error, Gone)
+    assert len(workers) == 3
 
 
 async def test_what_has_called_a_tool_is_not_thought_again():
