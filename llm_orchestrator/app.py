@@ -119,7 +119,7 @@ async def serve(config: Config) -> None:
         running(config, providers),
         config.host,
         config.metrics_port,
-        listing=Listing(config.redis_url, config.advertised_address),
+        listing=Listing(config.redis_url or "", config.advertised_address),
         until=until,
     )
 

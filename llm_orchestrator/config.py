@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from llm_orchestrator.engines import ENGINES
 from llm_orchestrator.mcp_policy import AllowedServer
+from mesh.redis import Url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,9 @@ class Config:
     drain_s: float = field(default=30.0, metadata={"ge": 0})
     """How long open streams may run on after SIGTERM."""
 
-    redis_url: str = field(default="", repr=False, metadata={"env": "REDIS_URL", "secret": True})
+    redis_url: Url | None = field(
+        default=None, repr=False, metadata={"env": "REDIS_URL", "secret": True}
+    )
     """Redis where gateways look for workers; empty: they know this one by its address."""
 
     advertised_address: str = ""

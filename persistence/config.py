@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mesh.redis import Url
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     database_url: str = field(repr=False, metadata={"env": "DATABASE_URL", "secret": True})
     """PostgreSQL 15 or later, as a role that owns its schema, e.g. `postgresql://user:password@host/name`."""
 
-    redis_url: str = field(repr=False, metadata={"env": "REDIS_URL", "secret": True})
+    redis_url: Url = field(repr=False, metadata={"env": "REDIS_URL", "secret": True})
     """Redis 6.2 or later, where the facts come from, e.g. `redis://:password@host:6379/0`."""
 
     host: str = "127.0.0.1"

@@ -13,7 +13,7 @@ import grpc
 from mesh.chain import Chain
 from mesh.errors import NotInstalled
 from mesh.health import Load
-from mesh.redis import connect
+from mesh.redis import Url, connect
 from mesh.registration import Listing
 from mesh.serve import Server, run
 from mesh.threads import LOCK_S
@@ -115,7 +115,9 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
         await server.ready()
         async with AsyncExitStack() as stack:
             if config.redis_url and config.turns_at_a_time:
-                await stack.enter_async_context(_backlog(config, worker, servicer, server))
+                await stack.enter_async_context(
+                    _backlog(config.redis_url, config, worker, servicer, server)
+                )
             yield server
     finally:
         await server.stop()
@@ -126,10 +128,10 @@ async def running(config: Config, chain: Chain[Engine] | None = None) -> AsyncIt
 
 @asynccontextmanager
 async def _backlog(
-    config: Config, worker: Worker, servicer: SttServicer, server: Server
+    redis_url: Url, config: Config, worker: Worker, servicer: SttServicer, server: Server
 ) -> AsyncIterator[None]:
     """Recognise turns of the queue, until the block ends."""
-    redis = connect(config.redis_url, timeout_s=_REDIS_S + READ_WAIT_MS / 1000)
+    redis = connect(redis_url, timeout_s=_REDIS_S + READ_WAIT_MS / 1000)
     waiting = Waiting(redis, server.worker_id)
 
     async def recognise(taken: Taken) -> pb.Transcript:
@@ -157,7 +159,7 @@ async def serve(config: Config) -> None:
         SystemExit: nothing can be heard with; the log says why.
     """
     sys.setswitchinterval(LOCK_S)
-    listing = Listing(config.redis_url, config.advertised_address)
+    listing = Listing(config.redis_url or "", config.advertised_address)
     await run(running(config), config.host, config.metrics_port, listing=listing)
 
 

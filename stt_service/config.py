@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mesh.redis import Url
 from stt_service.engines import ENGINES
 
 
@@ -27,7 +28,9 @@ class Config:
     drain_s: float = field(default=30.0, metadata={"ge": 0})
     """How long open streams may run on after SIGTERM."""
 
-    redis_url: str = field(default="", repr=False, metadata={"env": "REDIS_URL", "secret": True})
+    redis_url: Url | None = field(
+        default=None, repr=False, metadata={"env": "REDIS_URL", "secret": True}
+    )
     """Redis where gateways look for workers, and where turns wait that cannot be recognised now;
     empty: gateways know this worker by its address, and such turns are lost."""
 

@@ -15,7 +15,7 @@ import aiohttp
 from tests import wire
 
 FRAME_BYTES = 960  # 20 ms of PCM16 at 24 kHz
-WAIT_S = 20.0  # far above what anything takes: a test that gets here has failed
+WAIT_S = 30.0  # far above what anything takes: a test that gets here has failed
 
 Event = dict[str, Any]
 

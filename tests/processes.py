@@ -40,4 +40,4 @@ async def until_it_answers(port: int) -> None:
     """Whoever answers has gone back to its loop, and listens to signals."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+        await health.Check(health_pb2.HealthCheckRequest(), timeout=30)

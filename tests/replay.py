@@ -17,7 +17,7 @@ from tests.fakes.scripted import ScriptedBackends
 from tests.golden import AUDIO, FLOATING, RATES, Names, normal
 from tests.script import pcm
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 Event = dict[str, Any]
 

@@ -90,5 +90,5 @@ async def serve(config: Config) -> None:
         SystemExit: no engine can be loaded; the log says why.
     """
     sys.setswitchinterval(LOCK_S)
-    listing = Listing(config.redis_url, config.advertised_address)
+    listing = Listing(config.redis_url or "", config.advertised_address)
     await run(running(config), config.host, config.metrics_port, listing=listing)

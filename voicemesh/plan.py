@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mesh import config
+from mesh.redis import Url
 from voicemesh.ports import LOOPBACK, Wanted, several
 from voicemesh.tiers import Tier, fleet
 from voicemesh.up_options import ONE_OF_EACH, WORKERS, Counts
@@ -25,7 +26,7 @@ class Settings:
     """Where the gateway listens for clients."""
     database_url: str | None = field(default=None, metadata={"env": "DATABASE_URL", "secret": True})
     """A PostgreSQL to use instead of the embedded one."""
-    redis_url: str | None = field(default=None, metadata={"env": "REDIS_URL", "secret": True})
+    redis_url: Url | None = field(default=None, metadata={"env": "REDIS_URL", "secret": True})
     """A Redis to use instead of the embedded one."""
     postgres_port: int = field(default=0, metadata={"env": "POSTGRES_PORT", "ge": 0, "le": 65535})
     """Port of the embedded PostgreSQL; 0 takes a free one."""

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from mesh.config import variable
+from mesh.config import ConfigError, load, variable
 from tests.architecture.tree import ROOT, TIERS
 
 PREFIX = {tier: tier.split("_")[0] for tier in TIERS}
@@ -60,6 +60,14 @@ def test_a_setting_that_may_hold_a_secret_is_never_shown(tier):
         and not field.metadata.get("secret")
     ]
     assert shown == [], 'metadata={"secret": True}'
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_mistyped_redis_is_refused_at_once_and_without_its_password(tier):
+    env = {"REDIS_URL": "reddis://:hush@h", "DATABASE_URL": "postgresql://h/d"}
+    with pytest.raises(ConfigError, match=r"^REDIS_URL: not a Redis URL") as refused:
+        load(config(tier), env, prefix=PREFIX[tier])
+    assert "hush" not in str(refused.value)
 
 
 def test_the_readme_names_only_settings_that_exist():

@@ -135,7 +135,7 @@ async def test_new_sessions_spread_over_all_gateways(http, balanced):
     async with contextlib.AsyncExitStack() as held:
         for _ in range(150):
             ws = await held.enter_async_context(http.ws_connect(f"{balanced.url}{REALTIME}"))
-            assert (await ws.receive_json(timeout=10))["type"] == "session.created"
+            assert (await ws.receive_json(timeout=30))["type"] == "session.created"
         # None is off its share of 50 by a half: four times what chance makes of it.
         assert sum(found := await open_sessions(http, balanced)) == 150
         assert all(25 <= n <= 75 for n in found), found
@@ -161,7 +161,7 @@ async def test_a_new_session_comes_back_to_the_gateway_that_made_it(http, balanc
         await until_idle(http, balanced)
         before = await per_place(http, balanced, "sessions_total")
         async with http.ws_connect(f"{balanced.url}{REALTIME}") as ws:
-            created = await ws.receive_json(timeout=10)
+            created = await ws.receive_json(timeout=30)
             [first] = await per_place(http, balanced, "sessions_total") - before
         sid = created["session"]["id"]
         path = f"/v1/models?session_id={sid}"
@@ -179,7 +179,7 @@ async def test_what_gateways_tell_operators_is_not_for_clients(http, balanced):
 async def test_haproxy_speaks_tls_1_3_and_nothing_older(http, balanced):
     trusting = ssl.create_default_context(cafile=balanced.ca_file)
     async with http.ws_connect(f"{balanced.https_url}{REALTIME}", ssl=trusting) as ws:
-        assert (await ws.receive_json(timeout=10))["type"] == "session.created"
+        assert (await ws.receive_json(timeout=30))["type"] == "session.created"
     trusting.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(aiohttp.ClientError):
         await http.get(f"{balanced.https_url}/v1/models", ssl=trusting)
@@ -198,7 +198,7 @@ async def connects(http: aiohttp.ClientSession, stack: Stack, until: asyncio.Eve
     while not until.is_set():
         try:
             async with http.ws_connect(f"{stack.url}{REALTIME}") as ws:
-                said = await ws.receive_json(timeout=10)
+                said = await ws.receive_json(timeout=30)
         except (aiohttp.ClientError, TypeError, TimeoutError) as error:
             failures.append(repr(error))
             continue

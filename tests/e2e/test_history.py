@@ -28,7 +28,7 @@ CLIENT = """
         stub = persistence_pb2_grpc.PersistenceServiceStub(channel)
         answer = stub.ListItems(
             pb.ListItemsRequest(conversation_id=conversation_id, ascending=True),
-            timeout=5, metadata=[("x-tenant-id", tenant)])
+            timeout=30, metadata=[("x-tenant-id", tenant)])
     print(json.dumps([[pb.ItemRole.Name(item.role), item.text] for item in answer.items]))
 """
 

@@ -35,7 +35,7 @@ CLIENT = """
         stub = persistence_pb2_grpc.PersistenceServiceStub(channel)
         answer = stub.ListItems(
             pb.ListItemsRequest(conversation_id="conv_1"),
-            timeout=5, metadata=[("x-tenant-id", "acme")])
+            timeout=30, metadata=[("x-tenant-id", "acme")])
     print(json.dumps([[pb.ItemRole.Name(item.role), item.text] for item in answer.items]))
 """
 

@@ -132,7 +132,7 @@ async def said(http: Any, ask: Try) -> Any:
     ws = await http.ws_connect(ask.path, headers=ask.headers, protocols=ask.protocols)
     headers = {k: v for k, v in ws._response.headers.items() if k not in _RANDOM}
     texts = []
-    while (message := await ws.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
+    while (message := await ws.receive(timeout=30)).type is aiohttp.WSMsgType.TEXT:
         texts.append(re.sub(r'"event_id":"event_\w+",', "", message.data))
     assert message.type is aiohttp.WSMsgType.CLOSE
     return headers, texts, message.data, message.extra

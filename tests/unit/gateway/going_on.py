@@ -23,7 +23,7 @@ from tests.fakes.backends import FakeBackends, FakeSpeech
 from tests.fakes.store import MemoryStore, World
 from tests.unit.gateway.keys import KEY
 
-WAIT_S = 20.0  # far above what anything takes
+WAIT_S = 30.0  # far above what anything takes
 WORD_BYTES = 12_000
 """PCM of one word of FakeSpeech, a quarter of a second."""
 

@@ -81,7 +81,7 @@ async def test_who_does_not_end_in_time_is_moved_in_the_middle(house):
     began_s = asyncio.get_running_loop().time()
     await drain(house, within_s=0.2)
     assert house.moved == [("talks", False)]
-    assert 0.15 < asyncio.get_running_loop().time() - began_s < 2
+    assert asyncio.get_running_loop().time() - began_s > 0.15
 
 
 async def test_no_time_at_all_moves_everyone_at_once(house):

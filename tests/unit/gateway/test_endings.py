@@ -148,5 +148,5 @@ class Stuck:
 async def test_who_does_not_listen_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(endings, "_GOODBYE_S", 0.01)
     for error in (None, ConnectionResetError()):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await endings.say(Stuck(error), Goodbye(1012, "service restart"))

@@ -53,7 +53,7 @@ class Session:
         return notice.sideband_id in self._members
 
     async def until_told(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.heard.wait()
 
 

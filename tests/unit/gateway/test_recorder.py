@@ -126,7 +126,7 @@ async def spooling(redis, spool):
 
 
 async def until(met: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not met():
             await asyncio.sleep(0.005)
 

@@ -252,7 +252,7 @@ async def test_a_redis_that_hangs_is_not_waited_for_twice():
     began_s = loop.time()
     for _ in range(100):
         assert await allowance.take_request("acme") == 60.0
-    assert loop.time() - began_s < PATIENCE_S
+    assert loop.time() - began_s < 10 * PATIENCE_S, "a hundred times that, if each had waited"
 
 
 async def test_many_who_wait_for_a_redis_that_hangs_wait_together():
@@ -261,7 +261,7 @@ async def test_many_who_wait_for_a_redis_that_hangs_wait_together():
     async with asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(allowance.take_request("acme")) for _ in range(100)]
     assert [task.result() for task in asked].count(None) == 10
-    assert loop.time() - began_s < 2 * PATIENCE_S
+    assert loop.time() - began_s < 10 * PATIENCE_S
 
 
 async def test_a_check_that_is_cancelled_says_nothing_about_redis(caplog):

@@ -71,7 +71,7 @@ async def test_on_a_machine_with_nothing_offline_answers(question):
         watch = Watch(providers, server)
         assert await watch.look() == ["offline"]
         stub = llm_pb2_grpc.LlmOrchestratorServiceStub(channel)
-        call = stub.Generate(metadata=(("x-tenant-id", "acme"),), timeout=10)
+        call = stub.Generate(metadata=(("x-tenant-id", "acme"),), timeout=30)
         message = pb.Message(role=pb.ROLE_USER, text=question)
         await call.write(pb.GenerateRequest(config=pb.GenerationConfig(messages=[message])))
         await call.write(pb.GenerateRequest(finish=pb.FinishGeneration()))
@@ -94,7 +94,7 @@ async def test_a_request_may_be_as_long_as_pictures_are():
         grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
     ):
         stub = llm_pb2_grpc.LlmOrchestratorServiceStub(channel)
-        call = stub.Generate(metadata=(("x-tenant-id", "acme"),), timeout=10)
+        call = stub.Generate(metadata=(("x-tenant-id", "acme"),), timeout=30)
         image = pb.Image(url="data:image/png;base64," + "A" * (10 << 20))
         message = pb.Message(role=pb.ROLE_USER, images=[image])
         await call.write(pb.GenerateRequest(config=pb.GenerationConfig(messages=[message])))

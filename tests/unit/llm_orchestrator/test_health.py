@@ -20,7 +20,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 async def health(channel):
     stub = health_pb2_grpc.HealthStub(channel)
-    answer = await stub.Check(health_pb2.HealthCheckRequest(service=app.SERVICE), timeout=5)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=app.SERVICE), timeout=30)
     return answer.status
 
 

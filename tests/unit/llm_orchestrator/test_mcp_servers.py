@@ -13,7 +13,7 @@ from llm_orchestrator.mcp_servers import Kind, McpFailure, McpServer, McpServers
 from mesh.errors import Unavailable
 from tests.fakes.mcp_server import mcp_server
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 TOKEN = "sk-not-to-be-seen"
 
 servers = McpServers()

@@ -16,7 +16,7 @@ from ovos.llm.v1 import llm_pb2_grpc
 from tests.fakes.llm import FakeEngine, Fault, Model, Reply
 
 METADATA = (("x-tenant-id", "acme"), ("x-session-id", "sess_1"))
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 USER = pb.Message(role=pb.ROLE_USER, text="hi")
 WEATHER = pb.Tool(name="get_weather", parameters_json='{"type": "object"}')

@@ -55,7 +55,7 @@ async def serving(**engines):
 
 async def hear(stub, text, written="", **config):
     """The text that comes, and `completed`."""
-    call = stub.Generate(metadata=METADATA, timeout=10.0)
+    call = stub.Generate(metadata=METADATA, timeout=30)
     config = pb.GenerationConfig(
         session=common_pb2.SessionRef(tenant_id="acme", session_id="sess_1"),
         messages=[pb.Message(role=pb.ROLE_USER, text=text)],
@@ -117,7 +117,7 @@ async def test_text_before_a_call_is_part_of_what_was_said():
     model = Model(Reply(calls=(ToolCall("call_1", "look", "{}"),)))
     engine = FakeEngine(model)
     async with serving(fake=engine) as stub:
-        call = stub.Generate(metadata=METADATA, timeout=10.0)
+        call = stub.Generate(metadata=METADATA, timeout=30)
         config = pb.GenerationConfig(
             session=common_pb2.SessionRef(tenant_id="acme", session_id="sess_1"),
             messages=[pb.Message(role=pb.ROLE_USER, text="look")],

@@ -23,7 +23,7 @@ from ovos.llm.v1 import llm_pb2_grpc
 from tests.fakes.mcp_server import mcp_server
 
 METADATA = (("x-tenant-id", "acme"),)
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 @pytest.fixture

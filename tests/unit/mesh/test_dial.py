@@ -110,7 +110,7 @@ async def watch():
 
 async def ask(link):
     with link.calling():
-        return await link.channel.unary_unary(CALL)(b"", timeout=5)
+        return await link.channel.unary_unary(CALL)(b"", timeout=30)
 
 
 async def fail(link, kind, times):

@@ -151,7 +151,7 @@ async def test_a_caller_that_leaves_is_no_bug(call, caplog):
         calls = tasks.create_task(call(body), name="call")
         await began.wait()
         calls.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await left.wait()
     assert caplog.messages == []
 
@@ -199,7 +199,7 @@ async def test_a_deadline_that_passes_is_too_slow(call):
 
 async def test_nobody_there_is_unavailable(dial, unused_tcp_port):
     with pytest.raises(Unavailable), calling("tts"):
-        await dial(unused_tcp_port).channel.unary_unary(CALL)(b"", timeout=5)
+        await dial(unused_tcp_port).channel.unary_unary(CALL)(b"", timeout=30)
 
 
 async def test_a_call_without_a_deadline_is_refused(call):

@@ -9,7 +9,7 @@ from mesh.health import BUSY_EVERY_S, IDLE_EVERY_S, Load, WorkerServicer
 from ovos.worker.v1 import worker_pb2 as pb
 from ovos.worker.v1 import worker_pb2_grpc
 
-LIMIT_S = 5
+LIMIT_S = 30
 
 
 class Worker:

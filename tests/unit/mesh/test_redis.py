@@ -8,7 +8,7 @@ from redis.exceptions import RedisError, TimeoutError
 
 from mesh.redis import Command, Url, connect, each, is_cluster
 
-LIMIT_S = 5
+LIMIT_S = 30
 RESUMES_S = 10
 HOSTS = "one.example,two.example:7000,[::1]:7001"
 

@@ -18,7 +18,7 @@ from mesh.registry import Registry
 from mesh.serve import address, run, until_stopped
 from ovos.worker.v1 import worker_pb2, worker_pb2_grpc
 
-LIMIT_S = 5
+LIMIT_S = 30
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 

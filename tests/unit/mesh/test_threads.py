@@ -15,7 +15,7 @@ from mesh.errors import Overloaded, Unavailable
 from mesh.fair_queue import Turn
 from mesh.threads import NICE, ModelThreads
 
-LIMIT_S = 5
+LIMIT_S = 30
 
 
 @pytest.fixture

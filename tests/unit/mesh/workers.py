@@ -62,7 +62,7 @@ async def pool_of(*targets, registry=None):
 
 
 async def ask(worker):
-    return await worker.channel.unary_unary(CALL)(b"", timeout=10)
+    return await worker.channel.unary_unary(CALL)(b"", timeout=30)
 
 
 def loaded(pool, *loads):

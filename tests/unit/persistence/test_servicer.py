@@ -281,7 +281,7 @@ class TestCallers:
     @pytest.mark.parametrize("method", UNARY)
     async def test_a_call_without_a_tenant_is_refused(self, stub, method):
         with Fails(Unauthenticated):
-            await getattr(stub, method)(UNARY[method], timeout=5)
+            await getattr(stub, method)(UNARY[method], timeout=30)
 
     async def test_a_stream_without_a_tenant_is_refused(self, stub):
         with Fails(Unauthenticated):
@@ -328,10 +328,10 @@ class TestIsolation:
     @pytest.mark.parametrize("method", ["GetConversation", "ListItems"])
     async def test_it_is_not_found(self, stub, method):
         with Fails(Missing, "conversation_id"):
-            await getattr(stub, method)(UNARY[method], timeout=5, metadata=GLOBEX)
+            await getattr(stub, method)(UNARY[method], timeout=30, metadata=GLOBEX)
 
     async def test_nor_listed(self, stub):
-        page = await stub.ListConversations(UNARY["ListConversations"], timeout=5, metadata=GLOBEX)
+        page = await stub.ListConversations(UNARY["ListConversations"], timeout=30, metadata=GLOBEX)
         assert not page.conversations
 
     async def test_nor_exported(self, stub):
@@ -340,7 +340,7 @@ class TestIsolation:
             [_ async for _ in stub.ExportConversation(asked, metadata=GLOBEX)]
 
     async def test_nor_deleted(self, stub):
-        await stub.DeleteConversation(UNARY["DeleteConversation"], timeout=5, metadata=GLOBEX)
+        await stub.DeleteConversation(UNARY["DeleteConversation"], timeout=30, metadata=GLOBEX)
         found = await stub.GetConversation(UNARY["GetConversation"], **IN_TIME)
         assert found.conversation.item_count == 1
 
@@ -357,4 +357,4 @@ class TestIsolation:
         asked = pb.ListItemsRequest(conversation_id="conv_1", page_size=1)
         asked.page_token = (await stub.ListItems(asked, **IN_TIME)).next_page_token
         with Fails(Rejected, "page_token"):
-            await stub.ListItems(asked, timeout=5, metadata=GLOBEX)
+            await stub.ListItems(asked, timeout=30, metadata=GLOBEX)

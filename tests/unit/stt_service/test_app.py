@@ -22,10 +22,10 @@ async def test_it_serves_health_and_load_beside_recognition():
     ):
         health = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service=SERVICE)
-        answer = await health.Check(request, timeout=5)
+        answer = await health.Check(request, timeout=30)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         worker = worker_pb2_grpc.WorkerServiceStub(channel)
-        status = (await worker.GetStatus(worker_pb2.GetStatusRequest(), timeout=5)).status
+        status = (await worker.GetStatus(worker_pb2.GetStatusRequest(), timeout=30)).status
         assert (status.active_streams, status.max_streams) == (0, 7)
 
 

@@ -124,7 +124,7 @@ async def test_the_engine_knows_whose_audio_it_hears():
         await client.commit()
         await client.final()
         request = pb.RecognizeRequest(audio_format=PCM24, audio=TENTH)
-        await tier.stub.Recognize(request, metadata=(("x-tenant-id", "polite"),), timeout=5)
+        await tier.stub.Recognize(request, metadata=(("x-tenant-id", "polite"),), timeout=30)
     assert engine.tenants == ["acme", "polite"]
 
 
@@ -180,7 +180,7 @@ def request(audio: bytes = SPEECH, **fields) -> pb.RecognizeRequest:
 async def test_a_whole_recording_is_recognized(tier):
     answer = await tier.stub.Recognize(
         request(recognition=pb.RecognitionConfig(word_timestamps=True)),
-        timeout=10,
+        timeout=30,
         metadata=TENANT,
     )
     transcript = answer.transcript
@@ -195,7 +195,7 @@ async def test_a_whole_recording_has_the_details_that_were_asked_for(tier):
     config = pb.RecognitionConfig(
         token_logprobs=True, speakers=True, noise_reduction=pb.NoiseReduction()
     )
-    answer = await tier.stub.Recognize(request(recognition=config), timeout=10, metadata=TENANT)
+    answer = await tier.stub.Recognize(request(recognition=config), timeout=30, metadata=TENANT)
     transcript = answer.transcript
     assert transcript.text == "28 tenths"
     assert [token.token for token in transcript.logprobs] == ["28 tenths"]
@@ -219,7 +219,7 @@ async def test_a_whole_recording_has_the_details_that_were_asked_for(tier):
     ],
 )  # fmt: skip
 async def test_a_recording_that_cannot_be_is_refused(tier, changed, status, param):
-    call = tier.stub.Recognize(changed, timeout=10, metadata=TENANT)
+    call = tier.stub.Recognize(changed, timeout=30, metadata=TENANT)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await call
     assert refused.value.code() == status
@@ -230,7 +230,7 @@ async def test_a_recording_of_a_language_that_nobody_knows_is_refused():
     async with serving(fake=FakeEngine(languages=("en-US",))) as tier:
         call = tier.stub.Recognize(
             request(recognition=pb.RecognitionConfig(language_code="fr")),
-            timeout=10,
+            timeout=30,
             metadata=TENANT,
         )
         with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -255,7 +255,7 @@ async def test_models_are_listed_in_the_order_of_the_chain():
     }
     async with serving(**engines) as tier:
         listed = (
-            await tier.stub.ListModels(pb.ListModelsRequest(), timeout=5, metadata=TENANT)
+            await tier.stub.ListModels(pb.ListModelsRequest(), timeout=30, metadata=TENANT)
         ).models
     assert [(m.name, list(m.language_codes), m.loaded) for m in listed] == [
         ("best", [], True),

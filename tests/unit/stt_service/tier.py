@@ -18,7 +18,7 @@ PCM24 = common_pb2.AudioFormat(
     encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=RATE_HZ, channels=1
 )
 MANUAL = pb.EndpointingConfig(mode=pb.ENDPOINTING_MODE_MANUAL)
-TIMEOUT_S = 20
+TIMEOUT_S = 30
 
 
 @asynccontextmanager

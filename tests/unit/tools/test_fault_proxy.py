@@ -65,7 +65,7 @@ async def test_adds_latency_in_each_direction(proxy):
         began_s = time.monotonic()
         writer.write(b"x")
         await reader.readexactly(1)
-        assert 0.2 <= time.monotonic() - began_s < 2
+        assert time.monotonic() - began_s >= 0.2
 
 
 async def test_latency_does_not_limit_the_rate(proxy):
@@ -77,7 +77,7 @@ async def test_latency_does_not_limit_the_rate(proxy):
             writer.write(b"x")
             await asyncio.sleep(0)
         await reader.readexactly(20)
-        assert time.monotonic() - began_s < 1
+        assert time.monotonic() - began_s < 3, "one after the other they would take 4 s"
 
 
 async def test_limits_the_rate(proxy):

@@ -19,7 +19,7 @@ PCM24 = common_pb2.AudioFormat(
     encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=RATE_HZ, channels=1
 )
 PLENTY = common_pb2.FlowCredit(allowed_until_sample=10**9)
-TIMEOUT_S = 10
+TIMEOUT_S = 30
 
 PROTO = str(Path(tts_pb2_grpc.__file__).parents[3])
 TALKS_FOREVER = """

@@ -74,6 +74,6 @@ async def test_what_a_part_started_ends_with_it(tmp_path, recorder):
     )
     await run(supervisor, [parent], then=lambda: recorder.until(lambda item: item[0] == "said"))
     child = int(next(item[2] for item in recorder.news if item[0] == "said"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while is_alive(child):
             await asyncio.sleep(0.01)

@@ -11,7 +11,7 @@ from gateway.sessions.store import Outcome
 from tests.fakes.store import MemoryStore, World
 from tests.unit.gateway.sessions.telling import META, Told
 
-WAIT_S = 10.0  # far above what anything takes
+WAIT_S = 30.0  # far above what anything takes
 
 
 class Gated(MemoryStore):
