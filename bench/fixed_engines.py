@@ -32,6 +32,12 @@ LOUDNESS, PITCH_HZ = 0.1, 220
 LONGEST_S = 20.0  # what a segment may be
 
 
+def repeated(answer: Sequence[str], times: int) -> tuple[str, ...]:
+    """The answer so many times, a sentence each."""
+    first, *others = answer
+    return (*answer, *(f" {first}", *others) * (times - 1))
+
+
 def fixed_s() -> float:
     """What engines take of a turn: from the end of speech to the first audio."""
     return STT_FINAL_S + LLM_FIRST_S + (tokens_to_speak(ANSWER) - 1) * LLM_TOKEN_S + TTS_FIRST_S

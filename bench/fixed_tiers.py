@@ -21,7 +21,7 @@ import stt_service.app
 import stt_service.config
 import tts_service.app
 import tts_service.config
-from bench.fixed_engines import ANSWER, FixedEar, FixedVoice, FixedWriter
+from bench.fixed_engines import ANSWER, FixedEar, FixedVoice, FixedWriter, repeated
 from llm_orchestrator.providers import Providers
 from mesh import log
 from mesh.chain import Chain
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1, help="how often the answer is said")
     given = parser.parse_args()
     log.setup(given.tier, "WARNING")
-    tier = llm(ANSWER * given.repeats) if given.tier == "llm" else TIERS[given.tier]()
+    tier = llm(repeated(ANSWER, given.repeats)) if given.tier == "llm" else TIERS[given.tier]()
     uvloop.run(run(tier, "127.0.0.1", 0, until=until_input_ends))
 
 

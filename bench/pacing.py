@@ -35,7 +35,7 @@ _ASK = (
     b'{"type":"response.create"}',
 )
 _FRAME, _DONE = b'"type":"response.output_audio.delta"', b'"type":"response.done"'
-_HEAD = 80  # bytes of a message in which its type is
+_HEAD = 120  # bytes of a message in which its type is, however many there were before
 
 
 @dataclass(slots=True)

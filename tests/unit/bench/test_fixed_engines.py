@@ -16,11 +16,13 @@ from bench.fixed_engines import (
     FixedVoice,
     FixedWriter,
     fixed_s,
+    repeated,
     tokens_to_speak,
 )
 from llm_orchestrator.engine import Done, Request, TextDelta
 from stt_service.engine import How
 from tts_service.engine import Halt, Manner
+from tts_service.segment import Segmenter
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,15 @@ from tts_service.engine import Halt, Manner
 )
 def test_as_many_tokens_are_needed_as_the_first_piece_has(tokens, needed):
     assert tokens_to_speak(tokens) == needed
+
+
+def test_each_time_an_answer_is_said_again_it_is_spoken_as_long_as_the_first_time():
+    """A piece is spoken no longer than the engine can, so the tier must see where one ends."""
+    segmenter = Segmenter()
+    pieces = [p for token in repeated(ANSWER, 14) for p in segmenter.push(token)]
+    pieces += segmenter.flush()
+    assert max(len(piece.text) for piece in pieces) < FixedVoice.most_chars
+    assert sum(len(piece.text) for piece in pieces) > 13 * len("".join(ANSWER))
 
 
 def test_the_delays_of_a_turn_are_those_on_its_way_to_the_first_audio():
