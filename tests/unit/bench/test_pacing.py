@@ -4,7 +4,7 @@ import pytest
 
 from bench.pacing import FRAME_S, Reply, off_grid_ms, wrong
 
-FRAME = b'{"event_id":"event_c732b322_1234567","type":"response.output_audio.delta","delta":"AAAA"}'
+FRAME = b'{"event_id":"event_2ec55141_161.1056000x44c","type":"response.output_audio.delta","delta":"AAAA"}'
 
 
 def even(n: int, late_s: dict[int, float] | None = None) -> list[float]:
