@@ -59,6 +59,7 @@ def setup(service: str, level: str = "INFO") -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("aiohttp.access", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "groq"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_worth_a_line)
 
 
 def bound(*, session_id: str = "", correlation_id: str = "", tenant_id: str = "") -> Bound:
@@ -102,6 +103,13 @@ class _Ids(logging.Filter):
             if isinstance(value, _NESTED) and name not in ("args", "exc_info"):
                 record.__dict__[name] = _without_private(value)
         return True
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Whether a line of grpcio tells anything. A caller that leaves just when its call has ended
+    gets no status; it does not want one, and to grpcio that is an error (grpc#31043)."""
+    error = record.exc_info[1] if record.exc_info else None
+    return "SendStatusFromServerOperation" not in str(error)
 
 
 def _without_private(value: Any) -> Any:

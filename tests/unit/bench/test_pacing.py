@@ -4,7 +4,8 @@ import pytest
 
 from bench.pacing import FRAME_S, Reply, off_grid_ms, wrong
 
-FRAME = b'{"event_id":"event_2ec55141_161.1056000x44c","type":"response.output_audio.delta","delta":"AAAA"}'
+LATE_ID = b"event_2ec55141_161.1056000x44c"  # of the 1100th frame
+FRAME = b'{"event_id":"%s","type":"response.output_audio.delta","delta":"AAAA"}' % LATE_ID
 
 
 def even(n: int, late_s: dict[int, float] | None = None) -> list[float]:

@@ -5,6 +5,7 @@ import logging
 import sys
 
 import pytest
+from grpc.aio import InternalError
 
 from mesh import log as logs
 
@@ -108,3 +109,12 @@ def test_the_level_is_the_least_that_is_logged(lines):
     logging.getLogger("httpx").info("GET https://…")
     logging.getLogger("httpx").warning("slow")
     assert [line["event"] for line in lines()] == ["slow"]
+
+
+def test_who_leaves_just_when_a_call_has_ended_is_no_error(lines):
+    grpcio = logging.getLogger("grpc._cython.cygrpc")
+    for operation in ("SendStatusFromServerOperation", "SendMessageOperation"):
+        error = InternalError(f'Failed "execute_batch": (<{operation} object at 0x7f>,)')
+        grpcio.error("ExecuteBatchError raised in core", exc_info=error)
+    [line] = lines()
+    assert "SendMessageOperation" in line["exc_info"]
