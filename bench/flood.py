@@ -79,6 +79,8 @@ class Report:
         return _p95(self.beside_ms) / _p95(self.alone_ms)
 
     def faults(self) -> list[str]:
+        if not self.n_crowd:
+            return ["the crowd was not heard at all: it was no flood"]
         if self.ratio <= MOST_RATIO:
             return []
         return [f"p95 beside the crowd is {self.ratio:.2f} × that alone, and may be {MOST_RATIO} ×"]

@@ -14,6 +14,7 @@ import asyncio
 import signal
 import tempfile
 import time
+import traceback
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,8 @@ async def sleep(mesh: Any, n_runs: int) -> bool:
         try:
             await the_owner_sleeps(mesh)
         except (AssertionError, TimeoutError) as error:
-            print(f"run {n + 1}: {type(error).__name__}: {str(error)[:300]}")
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            print(f"run {n + 1}: {type(error).__name__}: {str(error)[:300] or where.line}")
         else:
             whole += 1
         print(f"\r{n + 1} of {n_runs}", end="", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -114,10 +115,12 @@ class MeshBackends:
 
     @asynccontextmanager
     async def think(self, start: StartReply) -> AsyncIterator[AsyncIterator[Thought]]:
-        timeout_s = self._llm_timeout_s
+        until_s = time.monotonic() + self._llm_timeout_s
         dial = Dial(
             self.llm,
-            lambda worker: worker.stub(LlmStub).Generate(timeout=timeout_s, metadata=metadata()),
+            lambda worker: worker.stub(LlmStub).Generate(
+                timeout=max(0.0, until_s - time.monotonic()), metadata=metadata()
+            ),
             self._tasks,
         )
         thinking = Thinking(dial, generation(start, self._profile), self._llm_patience_s)

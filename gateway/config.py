@@ -151,7 +151,7 @@ class Config:
     """How long a reply waits for synthesis to come back before it fails."""
 
     llm_patience_s: float = field(default=3.0, metadata={"ge": 0})
-    """How long a reply waits for the language tier to come back when its process is gone."""
+    """How long a reply waits for the language tier to come back when no process of it is there."""
 
     llm_timeout_s: float = field(default=30.0, metadata={"ge": 1})
     """How long the language tier may take for one reply, all in all."""

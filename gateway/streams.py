@@ -215,6 +215,16 @@ class Dial(Generic[Req, Res]):
         """Whether the next stream can be had at once, on a worker that was not tried."""
         return self._pool.has_other(self._tried)
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is a worker to call, tried or not."""
+        return self._pool.n_usable > 0
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether there is not one process of a worker."""
+        return self._pool.is_deserted
+
     def worked(self) -> None:
         """The newest stream does what it should: if it fails, all others may be tried again."""
         self._tried = self._tried[-1:]

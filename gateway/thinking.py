@@ -87,7 +87,8 @@ class Thinking:
 
     async def _rest(self, error: MeshError) -> None:
         """Wait until it is time to ask again: at once if there is another worker, but only one
-        until something more is written. Raises the error if nobody is to be asked."""
+        until something more is written; else until one comes back. Raises the error if nobody
+        is to be asked."""
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.stop()
@@ -96,18 +97,26 @@ class Thinking:
             raise error
         self._config.already_written += "".join(self._written)
         self._written = []
-        if self._dial.has_other and not self._has_moved:
+        if self._dial.has_other:
+            if self._has_moved:
+                raise error
             self._has_moved = True
-            return
-        was_away = self._away_since_s is not None and stream is None
-        if not was_away and not isinstance(error, Gone | Draining):
+        elif isinstance(error, Gone | Draining) or self._dial.is_deserted:
+            await self._wait(error)
+        else:
             raise error  # it is there, and says that it cannot
-        now_s = asyncio.get_running_loop().time()
+
+    async def _wait(self, error: MeshError) -> None:
+        """Until there is a worker again; raises the error when patience is over."""
+        clock = asyncio.get_running_loop().time
         if self._away_since_s is None:
-            self._away_since_s = now_s
-        if now_s - self._away_since_s >= self._patience_s:
-            raise error
-        await asyncio.sleep(_AGAIN_S)
+            self._away_since_s = clock()
+        is_there = False
+        while not is_there:  # not at once: who has just died may still seem to be there
+            if clock() - self._away_since_s >= self._patience_s:
+                raise error
+            await asyncio.sleep(_AGAIN_S)
+            is_there = self._dial.is_usable
 
     async def _ask(self) -> None:
         self._stream = self._dial()

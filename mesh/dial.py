@@ -52,6 +52,8 @@ class Link:
         self.breaker = Breaker()
         self.serving = False
         """What the worker's health says; kept by `watch`."""
+        self.answers = False
+        """Whether its process is there to say so; kept by `watch`."""
         self.is_idle = asyncio.Event()
         """Set while no call is open."""
         self.is_idle.set()
@@ -142,19 +144,25 @@ class Link:
     async def watch(self) -> None:
         """Keep `serving` true to the worker's health, until cancelled.
 
-        One that says it serves again gets its trial at once instead of after the
-        breaker's rest.
+        One that says it serves again gets its trial at once instead of after the breaker's
+        rest. A new process has none of the failures of who was there before it.
         """
         stub = health_pb2_grpc.HealthStub(self.channel)
         while True:
             call = stub.Watch(health_pb2.HealthCheckRequest())
+            is_new = True
             try:
                 async for answer in call:
+                    self.answers = True
                     self._heard(answer.status == health_pb2.HealthCheckResponse.SERVING)
+                    if self.serving and is_new:
+                        is_new = False
+                        self.answered()
             except grpc.aio.AioRpcError as error:
                 log.debug("health unknown", extra={**self._who, "code": error.code().name})
             finally:
                 call.cancel()
+            self.answers = False
             self._heard(False)
             await asyncio.sleep(_WATCH_AGAIN_S)
 

@@ -74,6 +74,11 @@ class Pool:
         return len(self._view())
 
     @property
+    def is_deserted(self) -> bool:
+        """Whether no worker's process answers, not even that it cannot serve now."""
+        return not any(worker.serving or worker.answers for worker in self.workers)
+
+    @property
     def is_full(self) -> bool:
         """Whether every usable worker says that it takes nothing more."""
         view = self._view()

@@ -1,13 +1,13 @@
 """Threads for model code, so that the event loop never waits for a model.
 
-Who comes next is decided when a thread is free, not before: see `fair_queue`. The threads are
-given as many calls of `_next` as there are pieces of work, and each takes what comes first
-by then. So one whose work was cancelled, or taken by another, finds nothing to do.
+Who comes next is decided when a thread is free, not before: see `fair_queue`. A thread that is
+woken takes what comes first by then, and goes on until nothing is left for it. So one whose work
+was cancelled, or taken by another, finds nothing to do.
 
 Why spare threads come before the others with the processor, too: a crowd that keeps every core
 busy makes all else take several times as long, the event loop included. Where there are spare
 ones, the others are the last that the operating system lets run (on Linux, where a thread can
-say so).
+say so). Threads that a library makes of its own, as CTranslate2 does, are not ours to tell.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class ModelThreads:
         """
         self._name, self._threads = name, threads
         self._limit = threads + max_waiting
-        yielding = _yield_to_others if spare else None
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=yielding)
-        self._spare = ThreadPoolExecutor(spare, f"{name}-spare") if spare else None
+        self._usual = _Crew(name, threads, yields=spare > 0)
+        self._spare = _Crew(f"{name}-spare", spare) if spare else None
         self._spare_free = spare
         self._running: Counter[str] = Counter()
         self._queue = FairQueue[_Call]()
         self._use = Utilisation(threads, time.monotonic())
         self._taken = 0  # running or waiting
+        self._is_closed = False
         self._lock = threading.Lock()
 
     @property
@@ -128,7 +128,9 @@ class ModelThreads:
         await asyncio.get_running_loop().run_in_executor(None, self._shut_down)
 
     def _shut_down(self) -> None:
-        pools = [pool for pool in (self._spare, self._pool) if pool is not None]
+        with self._lock:
+            self._is_closed = True
+        pools = [crew.pool for crew in (self._spare, self._usual) if crew is not None]
         for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
@@ -144,35 +146,55 @@ class ModelThreads:
             turn.tenant, future, partial(contextvars.copy_context().run, _call, work, *args)
         )
         with self._lock:
+            if self._is_closed:
+                raise Unavailable(f"{self._name}: closed")
             if self._taken >= self._limit:
                 raise Overloaded(f"{self._name}: {self.waiting} pieces of work wait already")
             self._taken += 1
             place = self._queue.push(call, turn)
+            n_usual, n_spare = self._asks(self._usual, 1), self._asks(self._spare, 1)
         future.add_done_callback(lambda _: self._release(place))
         try:
-            if self._spare is not None:
-                self._spare.submit(self._next, is_spare=True)
-            self._pool.submit(self._next, is_spare=False)
+            self._wake(self._spare, n_spare)
+            self._wake(self._usual, n_usual)
         except RuntimeError as error:  # shut down
             future.cancel()
             raise Unavailable(f"{self._name}: closed") from error
         return future
 
-    def _next(self, *, is_spare: bool) -> None:
+    def _asks(self, crew: _Crew | None, n: int) -> int:
+        """How many threads to wake: one that will come sees all that waits by then, so there is
+        nothing to gain from more calls than threads. Holds the lock."""
+        if crew is None:
+            return 0
+        n = min(n, crew.size - crew.asked)
+        crew.asked += n
+        return n
+
+    def _wake(self, crew: _Crew | None, n: int) -> None:
+        for _ in range(n):
+            assert crew is not None
+            crew.pool.submit(self._next, crew)
+
+    def _next(self, crew: _Crew) -> None:
         """Do what comes next, and what had to wait until its tenant had less at work."""
-        call = self._begun(is_spare)
+        call = self._begun(crew)
         while call is not None:
             result = call.run() if call.future.set_running_or_notify_cancel() else None
-            call = self._begun(is_spare, ended=call)
+            call = self._begun(crew, ended=call)
             if result is not None:
                 result()
 
-    def _begun(self, is_spare: bool, ended: _Call | None = None) -> _Call | None:
+    def _begun(self, crew: _Crew, ended: _Call | None = None) -> _Call | None:
         """The next one. In one go with the end of the last: a tenant who has more waiting is
         never one that has nothing at work."""
+        is_spare = crew is self._spare
+        others = self._usual if is_spare else self._spare
         with self._lock:
             now_s = time.monotonic()
-            if ended is not None:
+            if ended is None:
+                crew.asked -= 1
+            else:
                 self._use.ended(now_s)
                 self._spare_free += is_spare
                 self._running[ended.tenant] -= 1
@@ -182,12 +204,10 @@ class ModelThreads:
                 self._running[call.tenant] += 1
                 self._spare_free -= is_spare
                 self._use.began(now_s)
-            left = len(self._queue) if call is not None or ended is not None else 0
-        if left and self._spare is not None:  # what they left for us, or we for them
-            others, n = (self._pool, min(left, self._threads)) if is_spare else (self._spare, 1)
-            with suppress(RuntimeError):  # shut down
-                for _ in range(n):
-                    others.submit(self._next, is_spare=not is_spare)
+            changed = call is not None or ended is not None
+            n = self._asks(others, len(self._queue) if changed else 0)  # what we leave for them
+        with suppress(RuntimeError):  # shut down
+            self._wake(others, n)
         return call
 
     def _may_begin(self, is_spare: bool, call: _Call) -> bool:
@@ -200,6 +220,20 @@ class ModelThreads:
         with self._lock:
             self._queue.drop(place)  # it is still there if it was cancelled
             self._taken -= 1
+
+
+class _Crew:
+    """Threads of one kind."""
+
+    def __init__(self, name: str, size: int, *, yields: bool = False) -> None:
+        """
+        Args:
+            yields: Whether all else on this machine goes before them.
+        """
+        self.size = size
+        self.pool = ThreadPoolExecutor(size, name, _yield_to_others if yields else None)
+        self.asked = 0
+        """Calls of `_next` that have not begun."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import time
+
 import grpc
 import pytest
 
 from gateway.realtime import signals as sig
 from gateway.realtime.effects import StartReply
+from mesh.breaker import FAILURES
 from mesh.errors import Gone, MeshError, Overloaded, Rejected, Unavailable
 from tests.fakes.backends import FakeBackends
 from tests.fakes.mesh import Call, Script, serving
@@ -58,10 +62,17 @@ async def test_a_worker_that_cannot_begin_hands_over_to_another_one(code):
     assert sorted(workers) == [0, 1]
 
 
-async def test_two_are_asked_at_most():
-    full = fails(grpc.StatusCode.RESOURCE_EXHAUSTED)
-    thoughts, error, workers = await think(full, full, answers, workers=3)
-    assert (thoughts, type(error), len(workers)) == ([], Overloaded, 2)
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, Gone),  # perhaps it is the question that kills them
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, Overloaded),
+    ],
+)
+async def test_two_are_asked_at_most(code, kind):
+    fail = fails(code)
+    thoughts, error, workers = await think(fail, fail, answers, workers=3, patience_s=PATIENT_S)
+    assert (thoughts, type(error), len(workers)) == ([], kind, 2)
 
 
 async def test_without_another_one_the_failure_is_told():
@@ -119,6 +130,46 @@ async def test_the_only_worker_may_come_back():
     assert error is None
     assert [t.delta for t in thoughts[:-1]] == ["It ", "is ", "late."]
     assert workers == [0] * 5
+
+
+@pytest.mark.parametrize("answers_health", [False, True])
+async def test_who_begins_while_nobody_is_there_waits_until_it_serves(answers_health):
+    async with serving(FakeBackends(), llm_patience_s=PATIENT_S) as (backends, tiers):
+        tiers.scripts = [fails(grpc.StatusCode.UNAVAILABLE), answers]
+        [worker] = backends.llm.workers
+        async with asyncio.timeout(PATIENT_S), backends.think(ASKED) as thinking:
+            worker.serving, worker.answers = False, answers_health
+            while not worker.breaker.rest_s(time.monotonic()):  # others fail meanwhile
+                worker.failed(Gone("nobody there"))
+            async with asyncio.TaskGroup() as tasks:
+                first = tasks.create_task(anext(thinking), name="first")
+                await asyncio.wait({first}, timeout=0.5)
+                assert not first.done()
+                assert len(tiers.calls) == 1, "nobody is called who does not serve"
+                worker.serving = True
+                worker.answered()
+            assert first.result() == sig.ReplyText("resp_1", "Hi.")
+
+
+async def test_a_reply_that_begins_when_nobody_is_there_waits_too():
+    async with serving(FakeBackends(), llm_patience_s=PATIENT_S) as (backends, tiers):
+        tiers.scripts = [answers]
+        [worker] = backends.llm.workers
+        worker.serving = False
+        for _ in range(FAILURES):
+            worker.failed(Gone("nobody there"))
+
+        async def think() -> object:
+            async with backends.think(ASKED) as thinking:
+                return await anext(thinking)
+
+        async with asyncio.timeout(PATIENT_S), asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(think(), name="first")
+            await asyncio.wait({first}, timeout=0.5)
+            assert not first.done()
+            worker.serving = True
+            worker.answered()
+        assert first.result() == sig.ReplyText("resp_1", "Hi.")
 
 
 async def test_patience_is_over_where_nobody_comes_back():

@@ -215,6 +215,23 @@ async def test_health_that_comes_back_gives_a_trial_at_once(moody, link, watch, 
     assert link.breaker.state is State.CLOSED
 
 
+async def test_a_new_process_has_none_of_the_failures_of_the_one_before(
+    serve, moody, link, watch, until
+):
+    watch(link)
+    await until(lambda: link.serving)
+    moody.mood = Unavailable("no memory")
+    await fail(link, Unavailable, FAILURES)
+    await moody.stop()
+    await until(lambda: not link.answers)
+    successor = await serve(port=moody.port)
+    await until(lambda: link.answers)
+    assert link.breaker.state is State.OPEN, "it does not serve yet"
+    await successor.ready()
+    await until(lambda: link.serving)
+    assert link.breaker.state is State.CLOSED
+
+
 async def test_a_cancelled_trial_leaves_its_place_to_the_next(link):
     for _ in range(FAILURES):
         link.failed(Broken("no memory"))
