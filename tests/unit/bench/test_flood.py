@@ -21,6 +21,15 @@ def test_the_ratio_is_of_the_95th_percentiles():
     assert report.text().endswith("p95 is 2.00 times as long; the crowd had 3 finals")
 
 
+@pytest.mark.parametrize(
+    ("beside_ms", "n_crowd", "fault"),
+    [(20.0, 3, ""), (20.1, 3, "2.01 × that alone"), (10.0, 0, "no flood")],
+)
+def test_what_must_not_be_is_told(beside_ms, n_crowd, fault):
+    found = Report("fake", [10.0], [beside_ms], n_crowd).faults()
+    assert [fault in one for one in found] == [True] * bool(fault)
+
+
 @pytest.mark.parametrize(("n", "expected"), [(1, 1.0), (10, 10.0), (20, 19.0), (100, 95.0)])
 def test_percentiles_of_few_are_of_the_last(n, expected):
     assert flood._p95([float(one) for one in range(n, 0, -1)]) == expected
