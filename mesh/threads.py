@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
+from mesh.crew import Crew
 from mesh.errors import Overloaded, Unavailable
 from mesh.fair_queue import FairQueue, Place, Turn
 from mesh.utilisation import Utilisation
@@ -33,7 +32,6 @@ from mesh.utilisation import Utilisation
 T = TypeVar("T")
 
 ANY_TURN = Turn()
-NICE = 10  # a tenth of the weight of others on a busy core
 LOCK_S = 0.0002
 """`sys.setswitchinterval` of a process with model threads: how long one that wants Python's lock
 lets another keep it. A piece of speech takes it some ten times, and beside a busy event loop each
@@ -56,8 +54,8 @@ class ModelThreads:
         """
         self._name, self._threads = name, threads
         self._limit = threads + max_waiting
-        self._usual = _Crew(name, threads, yields=spare > 0)
-        self._spare = _Crew(f"{name}-spare", spare) if spare else None
+        self._usual = Crew(name, threads, yields=spare > 0)
+        self._spare = Crew(f"{name}-spare", spare) if spare else None
         self._spare_free = spare
         self._running: Counter[str] = Counter()
         self._queue = FairQueue[_Call]()
@@ -152,7 +150,8 @@ class ModelThreads:
                 raise Overloaded(f"{self._name}: {self.waiting} pieces of work wait already")
             self._taken += 1
             place = self._queue.push(call, turn)
-            n_usual, n_spare = self._asks(self._usual, 1), self._asks(self._spare, 1)
+            n_usual = self._usual.asks(1)
+            n_spare = self._spare.asks(1) if self._spare is not None else 0
         future.add_done_callback(lambda _: self._release(place))
         try:
             self._wake(self._spare, n_spare)
@@ -162,21 +161,12 @@ class ModelThreads:
             raise Unavailable(f"{self._name}: closed") from error
         return future
 
-    def _asks(self, crew: _Crew | None, n: int) -> int:
-        """How many threads to wake: one that will come sees all that waits by then, so there is
-        nothing to gain from more calls than threads. Holds the lock."""
-        if crew is None:
-            return 0
-        n = min(n, crew.size - crew.asked)
-        crew.asked += n
-        return n
-
-    def _wake(self, crew: _Crew | None, n: int) -> None:
+    def _wake(self, crew: Crew | None, n: int) -> None:
         for _ in range(n):
             assert crew is not None
             crew.pool.submit(self._next, crew)
 
-    def _next(self, crew: _Crew) -> None:
+    def _next(self, crew: Crew) -> None:
         """Do what comes next, and what had to wait until its tenant had less at work."""
         call = self._begun(crew)
         while call is not None:
@@ -185,7 +175,7 @@ class ModelThreads:
             if result is not None:
                 result()
 
-    def _begun(self, crew: _Crew, ended: _Call | None = None) -> _Call | None:
+    def _begun(self, crew: Crew, ended: _Call | None = None) -> _Call | None:
         """The next one. In one go with the end of the last: a tenant who has more waiting is
         never one that has nothing at work."""
         is_spare = crew is self._spare
@@ -205,7 +195,7 @@ class ModelThreads:
                 self._spare_free -= is_spare
                 self._use.began(now_s)
             changed = call is not None or ended is not None
-            n = self._asks(others, len(self._queue) if changed else 0)  # what we leave for them
+            n = others.asks(len(self._queue)) if others is not None and changed else 0
         with suppress(RuntimeError):  # shut down
             self._wake(others, n)
         return call
@@ -220,20 +210,6 @@ class ModelThreads:
         with self._lock:
             self._queue.drop(place)  # it is still there if it was cancelled
             self._taken -= 1
-
-
-class _Crew:
-    """Threads of one kind."""
-
-    def __init__(self, name: str, size: int, *, yields: bool = False) -> None:
-        """
-        Args:
-            yields: Whether all else on this machine goes before them.
-        """
-        self.size = size
-        self.pool = ThreadPoolExecutor(size, name, _yield_to_others if yields else None)
-        self.asked = 0
-        """Calls of `_next` that have not begun."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,12 +270,6 @@ class _Stream(Generic[T]):
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
-
-
-def _yield_to_others() -> None:
-    """Let all else on this machine go before this thread."""
-    if sys.platform == "linux":  # elsewhere it is of the whole process
-        os.nice(NICE)
 
 
 def _call(work: Callable[..., T], *args: object) -> T:

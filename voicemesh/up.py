@@ -150,7 +150,7 @@ class _Up:
 
     @property
     def _redis_url(self) -> str:
-        return self._plan.settings.redis_url or (self._redis.url if self._redis else "")
+        return str(self._plan.settings.redis_url or (self._redis.url if self._redis else ""))
 
     async def _start_servers(self) -> None:
         for server in self._servers:

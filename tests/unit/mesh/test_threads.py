@@ -11,9 +11,10 @@ from contextlib import aclosing
 
 import pytest
 
+from mesh.crew import NICE
 from mesh.errors import Overloaded, Unavailable
 from mesh.fair_queue import Turn
-from mesh.threads import NICE, ModelThreads
+from mesh.threads import ModelThreads
 
 LIMIT_S = 30
 

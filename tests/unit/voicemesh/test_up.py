@@ -112,7 +112,7 @@ def environment(folder, **settings):
     names += [f"{name}_METRICS_PORT" for name in (*MODULES.values(), "GATEWAY")]
     env = {name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
     # Nobody connects to these.
-    env |= {"DATABASE_URL": "postgresql://", "REDIS_URL": "redis://"}
+    env |= {"DATABASE_URL": "postgresql://", "REDIS_URL": "redis://elsewhere"}
     inherited = dict(os.environ)  # noqa: TID251 - what the command inherits from a shell
     return {**inherited, **env, "PYTHONPATH": str(fakes), **settings}
 
