@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 from aiohttp import WSMsgType, web
 
-from gateway import endings, garbage, metered, metrics
+from gateway import curfew, endings, garbage, metered, metrics
 from gateway.allowance import Share
 from gateway.audience import Audience
 from gateway.conformance import Conformance
@@ -103,8 +103,7 @@ class Connection:
             async with asyncio.TaskGroup() as self._tasks:
                 try:
                     async with self._scope:
-                        left_s = 0 if self._why else self._limits.session_s
-                        self._scope.reschedule(asyncio.get_running_loop().time() + left_s)
+                        curfew.within(self._scope, 0 if self._why else self._limits.session_s)
                         self._begin(restored)
                         await self._read()
                 except TimeoutError:
