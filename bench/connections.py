@@ -247,6 +247,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="how long they talk")
     parser.add_argument("--idle-probe", type=float, default=0.0, help="share that asks each second")
     given = parser.parse_args()
+    if sys.platform != "linux":
+        parser.error("this needs Linux: what a process took for itself is read from /proc")
     load = Load(given.connections, given.idle_probe, given.talking, given.seconds)
     from tests.stack import running  # only here: it needs pytest
 

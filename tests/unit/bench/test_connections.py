@@ -16,11 +16,20 @@ from bench.talkers import Heard
 GOOD = Cost(100, 20.0, 50.0, refused=0, lost=0, answers_ms=[1.0, 3.0], unanswered=0)
 BASE = dataclasses.replace(GOOD, kib=10.0, opened_per_s=70.0)
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="reads /proc/<pid>/smaps_rollup and uses 127.0.0.2"
+linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="the bench refuses to run elsewhere, which is tested everywhere"
 )
 
 
+def test_it_refuses_to_run_where_it_cannot_measure(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "argv", ["connections"])
+    with pytest.raises(SystemExit):
+        connections.main()
+    assert "this needs Linux" in capsys.readouterr().err
+
+
+@linux
 def test_private_memory_is_what_a_process_took_for_itself():
     before_kib = private_kib(os.getpid())
     taken = bytearray(os.urandom(1 << 20)) * 50
@@ -39,6 +48,7 @@ def test_all_connections_are_shared_out(n, ports):
     assert len({source for *_, source in places}) == len(places)
 
 
+@linux
 async def test_a_bare_server_is_measured(monkeypatch):
     monkeypatch.setattr(connections, "SETTLE_S", 0.0)
     cost = await bare(300)
